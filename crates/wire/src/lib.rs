@@ -1,1 +1,44 @@
-//! Under construction.
+//! Byte formats shared by the programs of Linekeeper, and the few words they are made of.
+//!
+//! Everything here is sans-IO: values in, bytes out, and back. `docs/wire-format.md` is the
+//! specification; `tests/golden_v1.rs` holds the exact bytes of every message.
+//!
+//! Reading order:
+//! - [`time`], [`name`], [`epoch`], [`key`]: the words
+//! - [`cursor`]: bounded reading and writing
+//! - [`frame`], [`codec`], [`handshake`]: the line protocol over TCP
+//! - [`status`], [`heartbeat`], [`beacon`], [`datagram`]: what is multicast
+//! - [`guard`]: the switches by which tests prove that a guard is needed
+
+#![warn(missing_docs)]
+#![deny(clippy::disallowed_methods)]
+
+pub mod beacon;
+pub mod codec;
+pub mod cursor;
+pub mod datagram;
+pub mod epoch;
+pub mod frame;
+pub mod guard;
+pub mod handshake;
+pub mod heartbeat;
+pub mod key;
+pub mod name;
+pub mod status;
+pub mod time;
+
+pub use beacon::Beacon;
+pub use codec::FrameCodec;
+pub use cursor::DecodeError;
+pub use datagram::{Datagram, DatagramError, MAX_DATAGRAM};
+pub use epoch::Epoch;
+pub use frame::{
+    Ack, Claim, ErrorCode, EventKind, Fate, Frame, Grant, Hello, Input, LastFrame, LineEvent,
+    Output, Refuse, RefuseWhy, RevokeWhy, Revoked, Welcome, Written,
+};
+pub use guard::Guard;
+pub use heartbeat::{Heartbeat, PeerEcho, Role};
+pub use key::{Key, KeyError, Mac};
+pub use name::{BootId, Name, NameError, Nonce};
+pub use status::{FreeCause, LineState, LineStatus};
+pub use time::Time;

@@ -1,0 +1,680 @@
+//! The frames of the line protocol, version 1.
+//!
+//! On the wire: length (u16, of what follows), type (u8), fields; all numbers big-endian. See
+//! `docs/wire-format.md`. One connection serves one line; HELLO names it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::cursor::{DecodeError, Reader, Write};
+use crate::status::LineStatus;
+use crate::{BootId, Epoch, Mac, Name, Nonce};
+
+/// The oldest version of the line protocol that is still spoken.
+pub const VERSION_MIN: u8 = 1;
+/// The version of the line protocol that this code speaks.
+pub const VERSION: u8 = 1;
+
+/// Longest frame without its length field. Room for a record, a note and the fields around them.
+pub const MAX_FRAME: usize = 8 * 1024;
+/// Longest output frame's bytes: one record of any dialect the house knows.
+pub const MAX_OUTPUT: usize = 2 * 1024;
+/// Longest note a component may leave for its successor.
+pub const MAX_NOTE: usize = 4 * 1024;
+/// Most bytes in one INPUT frame.
+pub const MAX_INPUT: usize = 4 * 1024;
+/// Longest text in an ERROR frame.
+pub const MAX_ERROR_TEXT: usize = 256;
+/// Output a holder may have sent beyond the last [`Written::accepted`].
+pub const OUTPUT_WINDOW: u64 = 8 * 1024;
+/// Input the server may have sent beyond the last acknowledged offset.
+pub const INPUT_WINDOW: u64 = 64 * 1024;
+
+/// First bytes of every HELLO, so that a stray client is told apart at once.
+pub const MAGIC: [u8; 4] = *b"LKLN";
+
+/// One message of the line protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Client's first frame.
+    Hello(Hello),
+    /// The server's answer to it.
+    Welcome(Welcome),
+    /// The client asks to own the line.
+    Claim(Claim),
+    /// The terminal server's yes.
+    Grant(Grant),
+    /// The terminal server's no.
+    Refuse(Refuse),
+    /// Bytes read from the line.
+    Input(Input),
+    /// The holder takes responsibility for all input before an offset.
+    Ack(Ack),
+    /// One record for the line.
+    Output(Output),
+    /// How far output has come.
+    Written(Written),
+    /// The holder is alive; `n` grows.
+    Renew(u64),
+    /// The lease was renewed by the RENEW of that number.
+    Renewed(u64),
+    /// Something happened on the line at an offset of its input.
+    Event(LineEvent),
+    /// The holder gives the line back, perhaps reserved for a named node.
+    Release(Option<Name>),
+    /// The grant has ended.
+    Revoked(Revoked),
+    /// The peer broke the protocol; the connection ends.
+    Error(ErrorCode, String),
+}
+
+/// Names the line and offers versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Oldest version the client speaks.
+    pub min: u8,
+    /// Newest version the client speaks.
+    pub max: u8,
+    /// Drawn at random for this connection.
+    pub nonce: Nonce,
+    /// The line it is about.
+    pub line: Name,
+}
+
+/// Chooses a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version from here on.
+    pub version: u8,
+    /// Drawn at random for this connection.
+    pub nonce: Nonce,
+    /// The terminal server's name.
+    pub server: Name,
+}
+
+/// Asks to own the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The group whose key makes the MAC.
+    pub group: Name,
+    /// The claiming node.
+    pub node: Name,
+    /// The life of its process.
+    pub boot: BootId,
+    /// Highest epoch of this line that the node has seen.
+    pub seen: Epoch,
+    /// Lease wanted, in milliseconds.
+    pub lease_ms: u32,
+    /// Which of the group's keys.
+    pub key_id: u8,
+    /// Over both nonces and all of the above: [`crate::handshake`].
+    pub mac: Mac,
+}
+
+/// The line is the client's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The fencing token of this grant.
+    pub epoch: Epoch,
+    /// Lease given, in milliseconds, from the CLAIM or the answered RENEW.
+    pub lease_ms: u32,
+    /// Name of the numbered input stream.
+    pub incarnation: u64,
+    /// Input before this offset has been taken; INPUT starts here.
+    pub acked: u64,
+    /// Input before this offset was handed to somebody already and is in doubt.
+    pub delivered: u64,
+    /// Input before this offset has been read from the line.
+    pub end: u64,
+    /// Position of the holder's first output byte.
+    pub position: u64,
+    /// What became of the last output frame that was started.
+    pub last: LastFrame,
+    /// What the last component left for its successor; at most [`MAX_NOTE`] bytes.
+    pub note: Bytes,
+    /// Over the CLAIM's MAC and all of the above: [`crate::handshake`].
+    pub mac: Mac,
+}
+
+/// The last output frame that was started on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LastFrame {
+    /// Of whose grant.
+    pub epoch: Epoch,
+    /// Position after its last byte.
+    pub end: u64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of an output frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// There was none since the terminal server's start.
+    #[default]
+    None,
+    /// All of it was handed to the tty.
+    Finished,
+    /// It is being finished; the new holder's output follows it. Its ack counts already.
+    Finishing,
+    /// By policy it ended after so many of its bytes.
+    Cut(u16),
+}
+
+/// The line is not the client's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refuse {
+    /// The reason.
+    pub why: RefuseWhy,
+    /// When a claim may have better luck, in milliseconds from now.
+    pub retry_ms: u32,
+    /// The line as a beacon would show it.
+    pub status: LineStatus,
+    /// Over the CLAIM's MAC and all of the above; zero where no key could be agreed.
+    pub mac: Mac,
+}
+
+/// Why a claim was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefuseWhy {
+    /// Another client holds the line.
+    Held,
+    /// The line is kept for another node for a moment.
+    Reserved,
+    /// The line does not accept this group.
+    Group,
+    /// The MAC is wrong: another key, or a changed message.
+    Mac,
+    /// The terminal server is stopping.
+    Stopping,
+    /// The epoch could not be raised or stored.
+    Storage,
+}
+
+/// Bytes read from the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Offset of the first byte.
+    pub offset: u64,
+    /// 1 to [`MAX_INPUT`] bytes.
+    pub bytes: Bytes,
+}
+
+/// Responsibility for input is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    /// All input before this offset.
+    pub offset: u64,
+    /// Replaces the note for the successor.
+    pub note: Option<Bytes>,
+}
+
+/// One record for the line, never mixed with another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Position of the first byte.
+    pub position: u64,
+    /// Takes effect with the last byte handed to the tty, and never apart from it.
+    pub ack: Option<u64>,
+    /// Likewise.
+    pub note: Option<Bytes>,
+    /// 1 to [`MAX_OUTPUT`] bytes.
+    pub bytes: Bytes,
+}
+
+/// How far output has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// All output before this position was handed to the tty.
+    pub accepted: u64,
+    /// All output before this position has left the port, by the best knowledge there is.
+    pub drained: u64,
+}
+
+/// Something that happened on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineEvent {
+    /// Offset of the next input byte after it.
+    pub offset: u64,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What can happen on a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// So many bytes just before the offset are lost; `u64::MAX` is an unknown number.
+    Gap(u64),
+    /// A break condition was received.
+    Break,
+    /// A byte with a parity error.
+    Parity,
+    /// A byte with a framing error.
+    Framing,
+    /// The UART or the driver lost input.
+    Overrun,
+    /// The device has gone.
+    Down,
+    /// The device is back.
+    Up,
+}
+
+/// The grant has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// Which grant.
+    pub epoch: Epoch,
+    /// The reason.
+    pub why: RevokeWhy,
+}
+
+/// Why a grant ended without the holder's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevokeWhy {
+    /// The lease ran out.
+    Expired,
+    /// The same process of the same node claimed again on another connection.
+    Replaced,
+    /// The terminal server is stopping.
+    Stopping,
+    /// The holder broke the protocol.
+    Misuse,
+}
+
+/// How the peer broke the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// Not a frame, too long, or not the first bytes of this protocol.
+    BadFrame,
+    /// No common version.
+    Version,
+    /// HELLO named a line that this server has not.
+    UnknownLine,
+    /// A frame that has no place in this state.
+    Unexpected,
+    /// More output than the window allows.
+    Window,
+    /// Output whose position does not follow on.
+    Position,
+    /// An acknowledgement of input that was never sent.
+    Offset,
+    /// The handshake took too long.
+    Slow,
+    /// Too many clients on this line.
+    Full,
+}
+
+macro_rules! codes {
+    ($type:ty, $field:literal, $($variant:ident = $code:literal),+ $(,)?) => {
+        impl $type {
+            /// The byte for it on the wire.
+            pub const fn code(self) -> u8 {
+                match self { $(Self::$variant => $code),+ }
+            }
+            pub(crate) fn from_code(code: u8) -> Result<Self, DecodeError> {
+                match code { $($code => Ok(Self::$variant),)+ _ => Err(DecodeError::BadValue($field)) }
+            }
+        }
+    };
+}
+
+codes!(RefuseWhy, "why", Held = 1, Reserved = 2, Group = 3, Mac = 4, Stopping = 5, Storage = 6);
+codes!(RevokeWhy, "why", Expired = 1, Replaced = 2, Stopping = 3, Misuse = 4);
+codes!(
+    ErrorCode,
+    "code",
+    BadFrame = 1,
+    Version = 2,
+    UnknownLine = 3,
+    Unexpected = 4,
+    Window = 5,
+    Position = 6,
+    Offset = 7,
+    Slow = 8,
+    Full = 9,
+);
+
+impl Frame {
+    /// The frame's name in logs and counters.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "HELLO",
+            Self::Welcome(_) => "WELCOME",
+            Self::Claim(_) => "CLAIM",
+            Self::Grant(_) => "GRANT",
+            Self::Refuse(_) => "REFUSE",
+            Self::Input(_) => "INPUT",
+            Self::Ack(_) => "ACK",
+            Self::Output(_) => "OUTPUT",
+            Self::Written(_) => "WRITTEN",
+            Self::Renew(_) => "RENEW",
+            Self::Renewed(_) => "RENEWED",
+            Self::Event(_) => "EVENT",
+            Self::Release(_) => "RELEASE",
+            Self::Revoked(_) => "REVOKED",
+            Self::Error(..) => "ERROR",
+        }
+    }
+
+    /// Appends length, type and fields.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let start = out.len();
+        out.put_u16(0);
+        self.encode_fields(out);
+        let len = out.len() - start - 2;
+        assert!(len <= MAX_FRAME, "{} of {len} bytes: senders keep to the bounds", self.name());
+        out[start..start + 2].copy_from_slice(&(len as u16).to_be_bytes());
+    }
+
+    fn encode_fields(&self, out: &mut BytesMut) {
+        match self {
+            Self::Hello(f) => f.encode(out),
+            Self::Welcome(f) => f.encode(out),
+            Self::Claim(f) => {
+                f.encode(out);
+                out.put_slice(&f.mac);
+            }
+            Self::Grant(f) => {
+                f.encode(out);
+                out.put_slice(&f.mac);
+            }
+            Self::Refuse(f) => {
+                f.encode(out);
+                out.put_slice(&f.mac);
+            }
+            Self::Input(f) => {
+                out.put_u8(0x10);
+                out.put_u64(f.offset);
+                out.put_slice(&f.bytes);
+            }
+            Self::Ack(f) => {
+                out.put_u8(0x11);
+                out.put_u64(f.offset);
+                out.put_u8(u8::from(f.note.is_some()));
+                out.put_slice(f.note.as_deref().unwrap_or_default());
+            }
+            Self::Output(f) => f.encode(out),
+            Self::Written(f) => {
+                out.put_u8(0x13);
+                out.put_u64(f.accepted);
+                out.put_u64(f.drained);
+            }
+            Self::Event(f) => f.encode(out),
+            Self::Renew(n) => {
+                out.put_u8(0x20);
+                out.put_u64(*n);
+            }
+            Self::Renewed(n) => {
+                out.put_u8(0x21);
+                out.put_u64(*n);
+            }
+            Self::Release(node) => {
+                out.put_u8(0x22);
+                out.put_optional_name(node.as_ref());
+            }
+            Self::Revoked(f) => {
+                out.put_u8(0x23);
+                out.put_u64(f.epoch.0);
+                out.put_u8(f.why.code());
+            }
+            Self::Error(code, text) => {
+                out.put_u8(0x7f);
+                out.put_u8(code.code());
+                // Readers take it lossily, so a cut inside a character does no harm.
+                out.put_slice(&text.as_bytes()[..text.len().min(MAX_ERROR_TEXT)]);
+            }
+        }
+    }
+
+    /// From type and fields, without the length.
+    pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
+        if message.len() > MAX_FRAME {
+            return Err(DecodeError::TooLong(message.len()));
+        }
+        let mut r = Reader::new(message);
+        let frame = match r.u8()? {
+            0x01 => Self::Hello(Hello::decode(&mut r)?),
+            0x02 => Self::Welcome(Welcome::decode(&mut r)?),
+            0x03 => Self::Claim(Claim::decode(&mut r)?),
+            0x04 => Self::Grant(Grant::decode(&mut r)?),
+            0x05 => Self::Refuse(Refuse::decode(&mut r)?),
+            0x10 => Self::Input(Input { offset: r.u64()?, bytes: some_bytes(&mut r, MAX_INPUT)? }),
+            0x11 => Self::Ack(Ack::decode(&mut r)?),
+            0x12 => Self::Output(Output::decode(&mut r)?),
+            0x13 => Self::Written(Written { accepted: r.u64()?, drained: r.u64()? }),
+            0x14 => Self::Event(LineEvent::decode(&mut r)?),
+            0x20 => Self::Renew(r.u64()?),
+            0x21 => Self::Renewed(r.u64()?),
+            0x22 => Self::Release(r.optional_name("reserve_for")?),
+            0x23 => {
+                Self::Revoked(Revoked { epoch: r.epoch()?, why: RevokeWhy::from_code(r.u8()?)? })
+            }
+            0x7f => {
+                let code = ErrorCode::from_code(r.u8()?)?;
+                let text = r.rest("text", MAX_ERROR_TEXT)?;
+                Self::Error(code, String::from_utf8_lossy(&text).into_owned())
+            }
+            other => return Err(DecodeError::UnknownFrame(other)),
+        };
+        r.finish()?;
+        Ok(frame)
+    }
+}
+
+fn some_bytes(r: &mut Reader, max: usize) -> Result<Bytes, DecodeError> {
+    let bytes = r.rest("bytes", max)?;
+    if bytes.is_empty() { Err(DecodeError::BadValue("bytes")) } else { Ok(bytes) }
+}
+
+fn flag(r: &mut Reader, field: &'static str) -> Result<bool, DecodeError> {
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::BadValue(field)),
+    }
+}
+
+impl Hello {
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x01);
+        out.put_slice(&MAGIC);
+        out.put_u8(self.min);
+        out.put_u8(self.max);
+        out.put_slice(&self.nonce.0);
+        out.put_name(&self.line);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        if r.array()? != MAGIC {
+            return Err(DecodeError::BadValue("magic"));
+        }
+        let (min, max) = (r.u8()?, r.u8()?);
+        if min > max {
+            return Err(DecodeError::BadValue("max"));
+        }
+        Ok(Self { min, max, nonce: r.nonce()?, line: r.name("line")? })
+    }
+}
+
+impl Welcome {
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x02);
+        out.put_u8(self.version);
+        out.put_slice(&self.nonce.0);
+        out.put_name(&self.server);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { version: r.u8()?, nonce: r.nonce()?, server: r.name("server")? })
+    }
+}
+
+impl Claim {
+    /// All but the MAC.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x03);
+        out.put_name(&self.group);
+        out.put_name(&self.node);
+        out.put_slice(&self.boot.0);
+        out.put_u64(self.seen.0);
+        out.put_u32(self.lease_ms);
+        out.put_u8(self.key_id);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            group: r.name("group")?,
+            node: r.name("node")?,
+            boot: r.boot()?,
+            seen: r.epoch()?,
+            lease_ms: r.u32()?,
+            key_id: r.u8()?,
+            mac: r.mac()?,
+        })
+    }
+}
+
+impl Grant {
+    /// All but the MAC.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x04);
+        out.put_u64(self.epoch.0);
+        out.put_u32(self.lease_ms);
+        for field in [self.incarnation, self.acked, self.delivered, self.end, self.position] {
+            out.put_u64(field);
+        }
+        out.put_u64(self.last.epoch.0);
+        out.put_u64(self.last.end);
+        let (fate, sent) = match self.last.fate {
+            Fate::None => (0, 0),
+            Fate::Finished => (1, 0),
+            Fate::Finishing => (2, 0),
+            Fate::Cut(sent) => (3, sent),
+        };
+        out.put_u8(fate);
+        out.put_u16(sent);
+        out.put_bytes16(&self.note);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: r.epoch()?,
+            lease_ms: r.u32()?,
+            incarnation: r.u64()?,
+            acked: r.u64()?,
+            delivered: r.u64()?,
+            end: r.u64()?,
+            position: r.u64()?,
+            last: LastFrame {
+                epoch: r.epoch()?,
+                end: r.u64()?,
+                fate: match (r.u8()?, r.u16()?) {
+                    (0, 0) => Fate::None,
+                    (1, 0) => Fate::Finished,
+                    (2, 0) => Fate::Finishing,
+                    (3, sent) => Fate::Cut(sent),
+                    _ => return Err(DecodeError::BadValue("fate")),
+                },
+            },
+            note: r.bytes16("note", MAX_NOTE)?,
+            mac: r.mac()?,
+        })
+    }
+}
+
+impl Refuse {
+    /// All but the MAC.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x05);
+        out.put_u8(self.why.code());
+        out.put_u32(self.retry_ms);
+        self.status.encode(out);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            why: RefuseWhy::from_code(r.u8()?)?,
+            retry_ms: r.u32()?,
+            status: LineStatus::decode(r)?,
+            mac: r.mac()?,
+        })
+    }
+}
+
+impl Ack {
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let offset = r.u64()?;
+        let note = flag(r, "note")?.then(|| r.rest("note", MAX_NOTE)).transpose()?;
+        Ok(Self { offset, note })
+    }
+}
+
+impl Output {
+    fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x12);
+        out.put_u64(self.position);
+        out.put_u8(u8::from(self.ack.is_some()) | u8::from(self.note.is_some()) << 1);
+        if let Some(ack) = self.ack {
+            out.put_u64(ack);
+        }
+        if let Some(note) = &self.note {
+            out.put_bytes16(note);
+        }
+        out.put_slice(&self.bytes);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let position = r.u64()?;
+        let flags = r.u8()?;
+        if flags > 3 {
+            return Err(DecodeError::BadValue("flags"));
+        }
+        let ack = (flags & 1 != 0).then(|| r.u64()).transpose()?;
+        let note = (flags & 2 != 0).then(|| r.bytes16("note", MAX_NOTE)).transpose()?;
+        Ok(Self { position, ack, note, bytes: some_bytes(r, MAX_OUTPUT)? })
+    }
+
+    /// Position after its last byte.
+    pub fn end(&self) -> u64 {
+        self.position.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+impl Input {
+    /// Offset after its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+impl LineEvent {
+    fn encode(&self, out: &mut BytesMut) {
+        let (kind, lost) = match self.kind {
+            EventKind::Gap(lost) => (1, lost),
+            EventKind::Break => (2, 0),
+            EventKind::Parity => (3, 0),
+            EventKind::Framing => (4, 0),
+            EventKind::Overrun => (5, 0),
+            EventKind::Down => (6, 0),
+            EventKind::Up => (7, 0),
+        };
+        out.put_u8(0x14);
+        out.put_u64(self.offset);
+        out.put_u8(kind);
+        out.put_u64(lost);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let offset = r.u64()?;
+        let kind = match (r.u8()?, r.u64()?) {
+            (1, lost) => EventKind::Gap(lost),
+            (2, 0) => EventKind::Break,
+            (3, 0) => EventKind::Parity,
+            (4, 0) => EventKind::Framing,
+            (5, 0) => EventKind::Overrun,
+            (6, 0) => EventKind::Down,
+            (7, 0) => EventKind::Up,
+            _ => return Err(DecodeError::BadValue("kind")),
+        };
+        Ok(Self { offset, kind })
+    }
+}
