@@ -27,7 +27,7 @@ pub struct Beacon {
 
 impl Beacon {
     pub(crate) fn encode(&self, out: &mut BytesMut) {
-        debug_assert!(self.lines.len() <= MAX_BEACON_LINES);
+        assert!(self.lines.len() <= MAX_BEACON_LINES);
         out.put_name(&self.server);
         out.put_u32(self.start);
         out.put_u64(self.seq);

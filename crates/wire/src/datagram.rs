@@ -28,7 +28,7 @@ pub enum Datagram {
 /// Why a received datagram is not ours to believe. Each is counted by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DatagramError {
-    /// Too short, or another protocol altogether.
+    /// Too short, a header that makes no sense, or another protocol altogether.
     #[error("not a datagram of this protocol")]
     Foreign,
     /// Longer than [`MAX_DATAGRAM`].
@@ -106,12 +106,12 @@ impl Datagram {
         if r.array() != Ok(MAGIC) {
             return Err(DatagramError::Foreign);
         }
-        let version = r.u8()?;
+        // Before the MAC a cut header says nothing about the sender: it is a stranger's.
+        let version = r.u8().map_err(|_| DatagramError::Foreign)?;
         if version != VERSION {
             return Err(DatagramError::Version(version));
         }
-        let (kind, key_id) = (r.u8()?, r.u8()?);
-        let sender_group = r.name("group")?;
+        let (kind, key_id, sender_group) = head(&mut r).map_err(|_| DatagramError::Foreign)?;
         if sender_group != *group {
             return Err(DatagramError::Group(sender_group));
         }
@@ -127,6 +127,10 @@ impl Datagram {
         r.finish()?;
         Ok(datagram)
     }
+}
+
+fn head(r: &mut Reader) -> Result<(u8, u8, Name), DecodeError> {
+    Ok((r.u8()?, r.u8()?, r.name("group")?))
 }
 
 fn envelope(out: &mut BytesMut, kind: u8, key: &Key, group: &Name) {

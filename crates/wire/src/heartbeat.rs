@@ -76,7 +76,7 @@ impl Role {
 
 impl Heartbeat {
     pub(crate) fn encode(&self, out: &mut BytesMut) {
-        debug_assert!(self.peers.len() <= MAX_MEMBERS);
+        assert!(self.peers.len() <= MAX_MEMBERS);
         out.put_name(&self.node);
         out.put_slice(&self.boot.0);
         out.put_u64(self.seq);

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Longest name in bytes: fits a host name label's half and keeps eight members in one datagram.
+/// Longest name in bytes: keeps a heartbeat with all its peers, and a beacon with all its lines, in
+/// one datagram.
 pub const MAX_NAME: usize = 32;
 
-/// A name of 1 to 32 bytes out of `A-Z a-z 0-9 . _ -`.
+/// A name of 1 to 32 bytes out of `A-Z a-z 0-9 . _ -` that begins with neither `.` nor `-`.
 ///
-/// It appears in datagrams, logs, file names and environment variables, hence the small alphabet.
+/// It appears in datagrams, logs, file names and environment variables, hence the small alphabet;
+/// and it may arrive from the network, so it must be neither `..` nor an option of a command.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
@@ -28,6 +30,9 @@ pub enum NameError {
     /// A character outside the alphabet.
     #[error("a name consists of letters, digits, '.', '_' and '-', not {0:?}")]
     BadCharacter(char),
+    /// A first character that makes a path or an option of it.
+    #[error("a name begins with a letter, a digit or '_', not {0:?}")]
+    BadStart(char),
 }
 
 impl Name {
@@ -48,6 +53,9 @@ impl FromStr for Name {
             text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-'))
         {
             return Err(NameError::BadCharacter(bad));
+        }
+        if let Some(bad @ ('.' | '-')) = text.chars().next() {
+            return Err(NameError::BadStart(bad));
         }
         if text.len() > MAX_NAME {
             return Err(NameError::TooLong(text.len()));
@@ -116,5 +124,7 @@ mod tests {
         assert_eq!("ä".parse::<Name>(), Err(NameError::BadCharacter('ä')));
         assert_eq!("x".repeat(33).parse::<Name>(), Err(NameError::TooLong(33)));
         assert!("x".repeat(32).parse::<Name>().is_ok());
+        assert_eq!("..".parse::<Name>(), Err(NameError::BadStart('.')));
+        assert_eq!("--force".parse::<Name>(), Err(NameError::BadStart('-')));
     }
 }
