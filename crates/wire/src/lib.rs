@@ -18,6 +18,7 @@ pub mod codec;
 pub mod cursor;
 pub mod datagram;
 pub mod epoch;
+mod fields;
 pub mod frame;
 pub mod guard;
 pub mod handshake;
