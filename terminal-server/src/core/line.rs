@@ -1,0 +1,720 @@
+//! One line: its owner, its input, its output and its clients.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::frame::{self, INPUT_WINDOW, MAX_INPUT, OUTPUT_WINDOW};
+use wire::handshake::{self, Transcript};
+use wire::time::earliest;
+use wire::{
+    Ack, Claim, DecodeError, Epoch, ErrorCode, EventKind, Frame, FreeCause, Grant, Guard, Hello,
+    Input as InputFrame, Key, LineStatus, Name, Output, Refuse, RefuseWhy, RevokeWhy, Revoked,
+    Time, Welcome, Written, guard,
+};
+
+use super::arbiter::{Arbiter, Verdict};
+use super::client::{Client, ClientId, ClientKind, Stage};
+use super::config::{HANDSHAKE, LINGER, LineConfig, MAX_CLIENTS};
+use super::input::Input;
+use super::output::{Finished, OutputQueue};
+use super::saved::{Saved, Start};
+
+/// One line of a terminal server.
+///
+/// Contract: the driver calls one `handle_*` with what happened, then drains
+/// [`Line::poll_action`], [`Line::poll_frame`] (or [`Line::poll_raw`]) of the clients it can send
+/// to, and [`Line::poll_serial`], before the next `handle_*`. It calls [`Line::handle_timeout`]
+/// when [`Line::poll_timeout`] has come. `now` never goes backwards.
+#[derive(Debug)]
+pub struct Line {
+    config: LineConfig,
+    arbiter: Arbiter,
+    input: Input,
+    output: OutputQueue,
+    /// What the last component left for its successor.
+    note: Bytes,
+    clients: BTreeMap<ClientId, Client>,
+    actions: VecDeque<Action>,
+    counters: Counters,
+    up: bool,
+    stopping: bool,
+}
+
+/// What the driver has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Read this client's socket until it would block, handing in what is there, then call
+    /// [`Line::handle_idle`]. At its end or on an error call [`Line::handle_closed`].
+    Probe(ClientId),
+    /// Store and sync the start number, then call [`Line::handle_stored`].
+    Store(u32),
+    /// Send what is queued for this client, then close the sending side; go on reading.
+    Finish(ClientId),
+    /// Close at once what is left of this client; it is forgotten here already.
+    Drop(ClientId),
+    /// [`Line::status`] has changed.
+    Announce,
+    /// For the log.
+    Report(Occurrence),
+}
+
+/// What an operator may want to read in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occurrence {
+    /// A client has the line.
+    Granted {
+        /// The node; a raw client has no name.
+        node: Option<Name>,
+        /// Its grant.
+        epoch: Epoch,
+        /// Input it is told to be in doubt.
+        in_doubt: u64,
+    },
+    /// A client has it no more.
+    Ended {
+        /// The grant.
+        epoch: Epoch,
+        /// Why it ended.
+        cause: FreeCause,
+        /// Output frames that had not started and were dropped.
+        dropped: usize,
+    },
+    /// A claim was refused.
+    Refused {
+        /// The claimant, as it calls itself.
+        node: Name,
+        /// The reason.
+        why: RefuseWhy,
+    },
+    /// A client broke the protocol and was closed.
+    Misuse {
+        /// How.
+        code: ErrorCode,
+        /// In words.
+        text: String,
+    },
+    /// Kept input gave way to new input.
+    Lost {
+        /// How many bytes since the line's start.
+        total: u64,
+    },
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Grants given.
+    pub granted: u64,
+    /// Claims refused because the line was held or kept for another.
+    pub refused_busy: u64,
+    /// Claims refused for a wrong group or MAC.
+    pub refused_stranger: u64,
+    /// Leases that ran out.
+    pub expired: u64,
+    /// Output frames of ended grants that were dropped on arrival.
+    pub stale_output: u64,
+    /// Clients closed for breaking the protocol.
+    pub misuse: u64,
+    /// Clients closed because they did not claim in time.
+    pub slow: u64,
+    /// Clients refused because there were too many.
+    pub full: u64,
+    /// Bytes read from the line.
+    pub bytes_in: u64,
+    /// Bytes handed to the tty.
+    pub bytes_out: u64,
+    /// Bytes of input lost to the ring's bound.
+    pub bytes_lost: u64,
+}
+
+impl Line {
+    /// A line whose device is open and whose start number is stored.
+    pub fn new(config: LineConfig, start: Start, now: Time) -> Self {
+        let char_time = config.pace.then_some(config.char_time);
+        let incarnation = u64::from(start.number) << 32;
+        let mut line = match start.saved {
+            Some(s) => {
+                let lease = Duration::from_millis(s.lease_ms.into());
+                let mut arbiter = Arbiter::new(start.number, s.epoch, lease, s.holder.clone());
+                arbiter.free(FreeCause::Restarted, s.holder, now);
+                let stream = (s.incarnation, s.acked, s.delivered);
+                Self {
+                    arbiter,
+                    input: Input::resume(stream, &s.bytes, &s.events, config.ring),
+                    output: OutputQueue::new(s.position, s.last, char_time),
+                    note: s.note,
+                    ..Self::empty(config, char_time, incarnation, start.number, false)
+                }
+            }
+            None => Self::empty(config, char_time, incarnation, start.number, start.unclean),
+        };
+        line.actions.push_back(Action::Announce);
+        line
+    }
+
+    fn empty(
+        config: LineConfig,
+        char_time: Option<Duration>,
+        incarnation: u64,
+        start: u32,
+        unclean: bool,
+    ) -> Self {
+        Self {
+            arbiter: Arbiter::new(start, Epoch::NONE, Duration::ZERO, None),
+            input: Input::new(incarnation, config.ring, unclean),
+            output: OutputQueue::new(0, frame::LastFrame::default(), char_time),
+            note: Bytes::new(),
+            clients: BTreeMap::new(),
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            up: true,
+            stopping: false,
+            config,
+        }
+    }
+
+    // ---- the world tells the core
+
+    /// A client has connected.
+    pub fn handle_connect(&mut self, id: ClientId, kind: ClientKind, now: Time) {
+        let mut client = Client::new(kind, now);
+        if self.clients.len() >= MAX_CLIENTS {
+            self.counters.full += 1;
+            client.end(Frame::Error(ErrorCode::Full, "too many clients".into()), now);
+            self.actions.push_back(Action::Finish(id));
+        } else if kind == ClientKind::Raw {
+            if self.stopping || !self.arbiter.is_free() || !self.config.groups.is_empty() {
+                self.counters.refused_busy += 1;
+                self.actions.push_back(Action::Drop(id));
+                return;
+            }
+            self.take_over(id, &mut client, None, None, now);
+        }
+        self.clients.insert(id, client);
+    }
+
+    /// A client has sent a frame.
+    pub fn handle_frame(&mut self, id: ClientId, frame: Frame, now: Time) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match (&client.stage, frame) {
+            (Stage::Hello(_), Frame::Hello(hello)) => self.hello(id, &hello, now),
+            (Stage::Welcomed(_), Frame::Claim(claim)) => self.claim(id, claim, now),
+            (Stage::Holder, Frame::Renew(n)) => {
+                client.renewed = Some(n);
+                self.arbiter.renew(id, now);
+                self.actions.push_back(Action::Announce);
+            }
+            (Stage::Holder, Frame::Ack(ack)) => self.ack(id, ack, now),
+            (Stage::Holder, Frame::Output(output)) => self.output(id, output, now),
+            (Stage::Holder, Frame::Release(reserve_for)) => {
+                client.stage = Stage::Ended;
+                client.since = now;
+                self.end_grant(FreeCause::Released, reserve_for, now);
+                self.actions.push_back(Action::Finish(id));
+            }
+            (Stage::Ended, Frame::Output(output)) => {
+                self.counters.stale_output += 1;
+                if !guard::on(Guard::HolderOnly) {
+                    self.output.push(self.arbiter.epoch(), output);
+                }
+            }
+            (Stage::Ended, _) => {}
+            (_, frame) => {
+                let text = format!("{} has no place here", frame.name());
+                self.misuse(id, ErrorCode::Unexpected, text, now);
+            }
+        }
+    }
+
+    /// A client has sent what is no frame. Its connection cannot be read further.
+    pub fn handle_bad_frame(&mut self, id: ClientId, error: DecodeError, now: Time) {
+        self.misuse(id, ErrorCode::BadFrame, error.to_string(), now);
+    }
+
+    /// A raw client has sent bytes. The driver reads only while [`Line::wants_raw`].
+    pub fn handle_raw(&mut self, id: ClientId, bytes: &Bytes, _now: Time) {
+        if !self.arbiter.is_holder(id) {
+            return;
+        }
+        let mut rest = bytes.clone();
+        while !rest.is_empty() {
+            let bytes = rest.split_to(rest.len().min(frame::MAX_OUTPUT));
+            let position = self.output.position();
+            let output = Output { position, ack: None, note: None, bytes };
+            self.output.push(self.arbiter.epoch(), output);
+        }
+    }
+
+    /// A client's socket was read until it would block: the answer to [`Action::Probe`].
+    pub fn handle_idle(&mut self, id: ClientId, now: Time) {
+        if self.arbiter.holder().is_some_and(|h| h.client == id && h.expires <= now) {
+            self.expire(id, now);
+        }
+        if let Some(Client { stage: Stage::Claiming(pending), .. }) = self.clients.get(&id) {
+            let (claim, key) = (**pending).clone();
+            self.judge(id, claim, &key, now);
+        }
+    }
+
+    /// A client's connection has ended, in whatever way.
+    pub fn handle_closed(&mut self, id: ClientId, now: Time) {
+        self.clients.remove(&id);
+        if self.arbiter.is_holder(id) {
+            self.end_grant(FreeCause::Closed, None, now);
+        }
+    }
+
+    /// Bytes were read from the line.
+    pub fn handle_input(&mut self, bytes: &[u8], _now: Time) {
+        self.counters.bytes_in += bytes.len() as u64;
+        self.input.push(bytes);
+        if self.input.lost() > self.counters.bytes_lost {
+            self.counters.bytes_lost = self.input.lost();
+            let total = self.input.lost();
+            self.actions.push_back(Action::Report(Occurrence::Lost { total }));
+        }
+    }
+
+    /// The tty took `count` of the bytes that [`Line::poll_serial`] gave.
+    pub fn handle_written(&mut self, count: usize, now: Time) {
+        self.counters.bytes_out += count as u64;
+        if let Some(finished) = self.output.written(count, now) {
+            self.take_effect(finished);
+            let holder = self.arbiter.holder().map(|h| h.client);
+            if let Some(client) = holder.and_then(|id| self.clients.get_mut(&id)) {
+                client.written = true;
+            }
+        }
+    }
+
+    /// The port still holds `count` bytes by its own account.
+    pub fn handle_port_holds(&mut self, count: usize, now: Time) {
+        self.output.port_holds(count, now);
+    }
+
+    /// The device has gone or is back.
+    pub fn handle_device(&mut self, up: bool, _now: Time) {
+        if up == self.up {
+            return;
+        }
+        self.up = up;
+        self.input.mark(if up { EventKind::Up } else { EventKind::Down });
+        if !up {
+            self.output.device_gone();
+        }
+        self.actions.push_back(Action::Announce);
+    }
+
+    /// The start number was stored, for this line's sake or another's.
+    pub fn handle_stored(&mut self, start: u32, _now: Time) {
+        self.arbiter.stored(start);
+        // A claimant may have died meanwhile, so its socket is read to the end again.
+        let waiting = self.clients.iter().filter(|(_, c)| matches!(c.stage, Stage::Claiming(_)));
+        self.actions.extend(waiting.map(|(id, _)| Action::Probe(*id)));
+    }
+
+    /// The start number could not be stored: nothing that depends on it may happen.
+    pub fn handle_store_failed(&mut self, now: Time) {
+        let waiting = self.clients.iter().filter(|(_, c)| matches!(c.stage, Stage::Claiming(_)));
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(Client { stage: Stage::Claiming(pending), .. }) = self.clients.get(&id) {
+                let (claim, key) = (**pending).clone();
+                self.refuse(id, &claim, Some(&key), (RefuseWhy::Storage, HANDSHAKE), now);
+            }
+        }
+    }
+
+    /// The time that [`Line::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if let Some(holder) = self.arbiter.overdue(now) {
+            if guard::on(Guard::ExpiryAfterRead) {
+                self.actions.push_back(Action::Probe(holder));
+            } else {
+                self.expire(holder, now);
+            }
+        }
+        if self.arbiter.drop_stale_reservation(now) {
+            self.actions.push_back(Action::Announce);
+        }
+        if now >= self.output.drained_at() {
+            let accepted = self.output.accepted();
+            if let Some(client) = self.holder_mut().filter(|c| c.drained_told < accepted) {
+                client.written = true;
+            }
+        }
+        self.close_late_clients(now);
+    }
+
+    /// The terminal server is to stop: the grant ends, a started frame is finished, no new claim
+    /// is granted. Then [`Line::is_stopped`], and [`Line::save`].
+    pub fn handle_stop(&mut self, now: Time) {
+        self.stopping = true;
+        if let Some((id, epoch)) = self.arbiter.holder().map(|h| (h.client, h.epoch)) {
+            self.end_grant(FreeCause::Released, None, now);
+            self.revoke(id, epoch, RevokeWhy::Stopping, now);
+        }
+    }
+
+    // ---- the core tells the world
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next frame for a client of the line protocol that can be sent to. Control frames
+    /// overtake input.
+    pub fn poll_frame(&mut self, id: ClientId, now: Time) -> Option<Frame> {
+        let client = self.clients.get_mut(&id)?;
+        if let Some(frame) = client.control.pop_front() {
+            return Some(frame);
+        }
+        if !matches!(client.stage, Stage::Holder) {
+            return None;
+        }
+        if let Some(n) = client.renewed.take() {
+            return Some(Frame::Renewed(n));
+        }
+        if std::mem::take(&mut client.written) {
+            let drained = self.output.drained(now);
+            client.drained_told = drained;
+            return Some(Frame::Written(Written { accepted: self.output.accepted(), drained }));
+        }
+        client.cursor = client.cursor.max(self.input.first_offset());
+        if let Some(event) = self.input.tell(client.cursor) {
+            return Some(Frame::Event(event));
+        }
+        let room = (self.input.acked() + INPUT_WINDOW).saturating_sub(client.cursor);
+        let offset = client.cursor;
+        let bytes = self.input.take(offset, MAX_INPUT.min(room as usize));
+        client.cursor += bytes.len() as u64;
+        (!bytes.is_empty()).then_some(Frame::Input(InputFrame { offset, bytes }))
+    }
+
+    /// The next bytes for the raw client that has the line. Handed out is acknowledged: raw
+    /// clients have no other way.
+    pub fn poll_raw(&mut self, id: ClientId) -> Option<Bytes> {
+        let client = self.clients.get_mut(&id)?;
+        if !matches!(client.stage, Stage::Raw) {
+            return None;
+        }
+        client.cursor = client.cursor.max(self.input.acked());
+        while self.input.tell(client.cursor).is_some() {}
+        let bytes = self.input.take(client.cursor, MAX_INPUT);
+        client.cursor += bytes.len() as u64;
+        self.input.ack(client.cursor);
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Whether a raw client's socket may be read now: TCP holds it back otherwise.
+    pub fn wants_raw(&self) -> bool {
+        self.output.position() - self.output.accepted() < OUTPUT_WINDOW
+    }
+
+    /// Bytes for the tty. Tell [`Line::handle_written`] how many it took.
+    pub fn poll_serial(&self, now: Time) -> Option<&[u8]> {
+        if self.up { self.output.poll(now) } else { None }
+    }
+
+    /// Whether the line may be read: always, but where it can be throttled.
+    pub fn wants_input(&mut self) -> bool {
+        !self.stopping && (!self.config.flow_control || self.input.wants_more())
+    }
+
+    /// When [`Line::handle_timeout`] is to be called, or [`Line::poll_serial`] to be asked again.
+    pub fn poll_timeout(&self, now: Time) -> Option<Time> {
+        let accepted = self.output.accepted();
+        let undrained = |c: &&Client| {
+            matches!(c.stage, Stage::Holder) && !c.written && c.drained_told < accepted
+        };
+        let drained =
+            self.clients.values().find(undrained).map(|_| self.output.drained_at().max(now));
+        let serial = if self.up { self.output.poll_timeout(now) } else { None };
+        let late = self.clients.values().filter_map(deadline).min();
+        earliest([self.arbiter.poll_timeout(), drained, serial, late])
+    }
+
+    /// The line as beacons and refusals show it.
+    pub fn status(&self, now: Time) -> LineStatus {
+        let kept = self.arbiter.kept_for(now);
+        let until = self.arbiter.holder().map(|h| h.expires).or(kept.map(|(_, until)| until));
+        LineStatus {
+            line: self.config.line.clone(),
+            up: self.up,
+            state: self.arbiter.state(),
+            holder: self.arbiter.last().cloned(),
+            epoch: self.arbiter.epoch(),
+            lease_ms: millis(self.arbiter.lease()),
+            left_ms: until.map_or(0, |t| millis(t.since(now))),
+            reserved_for: kept.map(|(node, _)| node.clone()),
+        }
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Offsets of the input: acknowledged, handed out, read.
+    pub fn offsets(&self) -> (u64, u64, u64) {
+        (self.input.acked(), self.input.delivered(), self.input.end())
+    }
+
+    /// After [`Line::handle_stop`]: nothing is left to be finished.
+    pub fn is_stopped(&self) -> bool {
+        self.stopping && !(self.up && self.output.mid_frame())
+    }
+
+    /// What the next process must know. After [`Line::is_stopped`].
+    pub fn save(&self) -> Saved {
+        Saved {
+            incarnation: self.input.incarnation(),
+            acked: self.input.acked(),
+            delivered: self.input.delivered(),
+            bytes: self.input.kept(),
+            events: self.input.events().collect(),
+            note: self.note.clone(),
+            position: self.output.position(),
+            last: self.output.last(),
+            epoch: self.arbiter.epoch(),
+            holder: self.arbiter.last().cloned(),
+            lease_ms: millis(self.arbiter.lease()),
+        }
+    }
+
+    // ---- what happens inside
+
+    fn hello(&mut self, id: ClientId, hello: &Hello, now: Time) {
+        if hello.line != self.config.line {
+            let text = format!("there is no line {:?} here", hello.line);
+            return self.misuse(id, ErrorCode::UnknownLine, text, now);
+        }
+        if hello.min > frame::VERSION || hello.max < frame::VERSION_MIN {
+            let (min, max) = (frame::VERSION_MIN, frame::VERSION);
+            let text = format!("versions {min} to {max} are spoken here");
+            return self.misuse(id, ErrorCode::Version, text, now);
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Stage::Hello(nonce) = client.stage else { return };
+        let version = frame::VERSION.min(hello.max);
+        let welcome = Welcome { version, nonce, server: self.config.server.clone() };
+        client.stage = Stage::Welcomed(Transcript::new(hello, &welcome));
+        client.control.push_back(Frame::Welcome(welcome));
+    }
+
+    fn claim(&mut self, id: ClientId, claim: Claim, now: Time) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Stage::Welcomed(transcript) = &client.stage else { return };
+        let key = match self.config.key(&claim.group, claim.key_id) {
+            Err(()) => {
+                return self.refuse(id, &claim, None, (RefuseWhy::Group, HANDSHAKE), now);
+            }
+            Ok(Some(key)) if transcript.verify_claim(key, &claim) => key.clone(),
+            Ok(_) => return self.refuse(id, &claim, None, (RefuseWhy::Mac, HANDSHAKE), now),
+        };
+        if self.stopping {
+            let why = (RefuseWhy::Stopping, Duration::ZERO);
+            return self.refuse(id, &claim, Some(&key), why, now);
+        }
+        // A claimant whose socket ends after the claim is dead; that is looked at first.
+        client.stage = Stage::Claiming(Box::new((claim, key)));
+        self.actions.push_back(Action::Probe(id));
+    }
+
+    fn judge(&mut self, id: ClientId, claim: Claim, key: &Key, now: Time) {
+        if self.stopping {
+            let why = (RefuseWhy::Stopping, Duration::ZERO);
+            return self.refuse(id, &claim, Some(key), why, now);
+        }
+        match self.arbiter.judge(&claim, now) {
+            Verdict::Refuse(why, retry) => self.refuse(id, &claim, Some(key), (why, retry), now),
+            Verdict::Raise(start) => self.actions.push_back(Action::Store(start)),
+            Verdict::Grant { replaces } => {
+                if let Some(old) = replaces {
+                    let epoch = self.arbiter.epoch();
+                    self.end_grant(FreeCause::Released, None, now);
+                    self.revoke(old, epoch, RevokeWhy::Replaced, now);
+                }
+                let Some(mut client) = self.clients.remove(&id) else { return };
+                client.stage = Stage::Holder;
+                self.take_over(id, &mut client, Some(&claim), Some(key), now);
+                self.clients.insert(id, client);
+            }
+        }
+    }
+
+    /// The line becomes `client`'s.
+    fn take_over(
+        &mut self,
+        id: ClientId,
+        client: &mut Client,
+        claim: Option<&Claim>,
+        key: Option<&Key>,
+        now: Time,
+    ) {
+        let lease = claim.map(|c| Arbiter::clamp(c.lease_ms, self.config.lease_max));
+        let who = claim.map(|c| (c.node.clone(), c.boot));
+        let node = claim.map(|c| c.node.clone());
+        let epoch = self.arbiter.grant(id, who, lease, now);
+        // A frame being finished will be finished: its ack counts for the new holder, who would
+        // answer the same input again otherwise.
+        if let Some(finished) = self.output.promise() {
+            self.take_effect(finished);
+        }
+        self.input.restart_telling();
+        client.cursor = self.input.first_offset();
+        client.drained_told = self.output.accepted();
+        client.first_position = self.output.position();
+        if let (Some(claim), Some(key)) = (claim, key) {
+            let grant = Grant {
+                epoch,
+                lease_ms: millis(self.arbiter.lease()),
+                incarnation: self.input.incarnation(),
+                acked: client.cursor,
+                delivered: self.input.delivered(),
+                end: self.input.end(),
+                position: self.output.position(),
+                last: self.output.last(),
+                note: self.note.clone(),
+                mac: [0; 32],
+            };
+            let grant = handshake::sign_grant(key, &claim.mac, grant);
+            client.control.push_back(Frame::Grant(grant));
+        }
+        self.counters.granted += 1;
+        let in_doubt = self.input.delivered() - client.cursor;
+        self.actions.push_back(Action::Report(Occurrence::Granted { node, epoch, in_doubt }));
+        self.actions.push_back(Action::Announce);
+    }
+
+    fn refuse(
+        &mut self,
+        id: ClientId,
+        claim: &Claim,
+        key: Option<&Key>,
+        (why, retry): (RefuseWhy, Duration),
+        now: Time,
+    ) {
+        match why {
+            RefuseWhy::Group | RefuseWhy::Mac => self.counters.refused_stranger += 1,
+            _ => self.counters.refused_busy += 1,
+        }
+        let status = self.status(now);
+        let refuse = Refuse { why, retry_ms: millis(retry), status, mac: [0; 32] };
+        let refuse = match key {
+            Some(key) => handshake::sign_refuse(key, &claim.mac, refuse),
+            None => refuse,
+        };
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.end(Frame::Refuse(refuse), now);
+        }
+        let node = claim.node.clone();
+        self.actions.push_back(Action::Report(Occurrence::Refused { node, why }));
+        self.actions.push_back(Action::Finish(id));
+    }
+
+    fn ack(&mut self, id: ClientId, ack: Ack, now: Time) {
+        if self.holder_mut().is_none_or(|c| ack.offset > c.cursor) {
+            let text = format!("offset {} was not sent yet", ack.offset);
+            return self.misuse(id, ErrorCode::Offset, text, now);
+        }
+        self.take_effect(Finished { ack: Some(ack.offset), note: ack.note });
+    }
+
+    fn output(&mut self, id: ClientId, output: Output, now: Time) {
+        let expected = self.output.position();
+        let Some(holder) = self.holder_mut() else { return };
+        let (cursor, first) = (holder.cursor, holder.first_position);
+        let fault = if output.position != expected {
+            let text = format!("position {} where {expected} follows", output.position);
+            Some((ErrorCode::Position, text))
+        } else if output.end() - self.output.accepted().max(first) > OUTPUT_WINDOW {
+            Some((ErrorCode::Window, format!("more than {OUTPUT_WINDOW} bytes outstanding")))
+        } else if let Some(ack) = output.ack.filter(|ack| *ack > cursor) {
+            Some((ErrorCode::Offset, format!("offset {ack} was not sent yet")))
+        } else {
+            None
+        };
+        match fault {
+            Some((code, text)) => self.misuse(id, code, text, now),
+            None => self.output.push(self.arbiter.epoch(), output),
+        }
+    }
+
+    fn take_effect(&mut self, finished: Finished) {
+        if let Some(offset) = finished.ack {
+            self.input.ack(offset);
+        }
+        if let Some(note) = finished.note {
+            self.note = note;
+        }
+    }
+
+    /// The lease of the holder has run out and nothing of it lies unread.
+    fn expire(&mut self, id: ClientId, now: Time) {
+        self.counters.expired += 1;
+        let epoch = self.arbiter.epoch();
+        self.end_grant(FreeCause::Lease, None, now);
+        self.revoke(id, epoch, RevokeWhy::Expired, now);
+    }
+
+    fn revoke(&mut self, id: ClientId, epoch: Epoch, why: RevokeWhy, now: Time) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.end(Frame::Revoked(Revoked { epoch, why }), now);
+        self.actions.push_back(Action::Finish(id));
+    }
+
+    fn misuse(&mut self, id: ClientId, code: ErrorCode, text: String, now: Time) {
+        self.counters.misuse += 1;
+        if self.arbiter.is_holder(id) {
+            let epoch = self.arbiter.epoch();
+            self.end_grant(FreeCause::Released, None, now);
+            self.revoke(id, epoch, RevokeWhy::Misuse, now);
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.end(Frame::Error(code, text.clone()), now);
+        self.actions.push_back(Action::Report(Occurrence::Misuse { code, text }));
+        self.actions.push_back(Action::Finish(id));
+    }
+
+    fn end_grant(&mut self, cause: FreeCause, keep_for: Option<Name>, now: Time) {
+        let epoch = self.arbiter.epoch();
+        let dropped = self.output.end_grant(self.config.frame_end);
+        self.arbiter.free(cause, keep_for, now);
+        self.actions.push_back(Action::Report(Occurrence::Ended { epoch, cause, dropped }));
+        self.actions.push_back(Action::Announce);
+    }
+
+    fn close_late_clients(&mut self, now: Time) {
+        let late = self.clients.iter().filter(|(_, c)| deadline(c).is_some_and(|t| t <= now));
+        let late: Vec<_> = late.map(|(id, c)| (*id, matches!(c.stage, Stage::Ended))).collect();
+        for (id, ended) in late {
+            if ended {
+                self.clients.remove(&id);
+                self.actions.push_back(Action::Drop(id));
+            } else {
+                self.counters.slow += 1;
+                self.misuse(id, ErrorCode::Slow, "no claim in time".into(), now);
+            }
+        }
+    }
+
+    fn holder_mut(&mut self) -> Option<&mut Client> {
+        let id = self.arbiter.holder()?.client;
+        self.clients.get_mut(&id)
+    }
+}
+
+/// When a client that neither has the line nor goes away is closed.
+fn deadline(client: &Client) -> Option<Time> {
+    match client.stage {
+        Stage::Hello(_) | Stage::Welcomed(_) | Stage::Claiming(_) => Some(client.since + HANDSHAKE),
+        Stage::Ended => Some(client.since + LINGER),
+        Stage::Holder | Stage::Raw => None,
+    }
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}

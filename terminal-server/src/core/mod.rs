@@ -1,0 +1,26 @@
+//! The terminal server's heart, sans-IO: no socket, clock, task, file or random number inside.
+//!
+//! - [`line`]: one line, the calling contract, and what happens when
+//! - [`arbiter`]: who holds the line, under which epoch, until when
+//! - [`input`]: the numbered ring of what was read
+//! - [`output`]: records on their way to the tty, paced
+//! - [`client`]: one connection's place in the protocol and what waits to be sent to it
+//! - [`announcer`]: when which beacon goes out
+//! - [`saved`]: what outlives the process
+
+#![deny(clippy::disallowed_methods)]
+
+pub mod announcer;
+pub mod arbiter;
+pub mod client;
+pub mod config;
+pub mod input;
+pub mod line;
+pub mod output;
+pub mod saved;
+
+pub use announcer::Announcer;
+pub use client::{ClientId, ClientKind};
+pub use config::{FrameEnd, GroupKeys, LineConfig};
+pub use line::{Action, Counters, Line, Occurrence};
+pub use saved::{Saved, Start};
