@@ -366,7 +366,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn name(text: &str) -> Name {
-    text.parse().unwrap()
+    text.parse().expect("names in this file are valid")
 }
 
 /// `first`, `first + 1`, and so on.
