@@ -5,5 +5,19 @@
 //! and for how long it was not served.
 //!
 //! - [`core`]: generator, judge and run as values, for simulated worlds.
+//! - [`driver`]: the run on a real port and the real clock: [`run()`].
+//! - [`table`]: a [`Report`] for people; for machines it is JSON.
+//! - [`cli`]: the command line, from which help, manual page and completions come.
+//! - [`program`]: what the binary does with it.
 
+pub mod cli;
 pub mod core;
+pub mod driver;
+pub mod program;
+pub mod table;
+
+pub use crate::core::event::{End, Event, Finding, Span, Verdict};
+pub use crate::core::report::Report;
+pub use driver::options::{Options, Shutdown};
+pub use driver::port::{Port, Stream};
+pub use driver::run::{EVENT_QUEUE, run};

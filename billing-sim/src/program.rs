@@ -1,0 +1,198 @@
+//! What the binary does with its command line.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use sys::SerialPort;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::{Cli, Command, ListArgs, RunArgs};
+use crate::core::event::{Event, Verdict};
+use crate::core::report::Report;
+use crate::driver::options::Shutdown;
+use crate::driver::run::{EVENT_QUEUE, run};
+use crate::table;
+
+/// How the program ends. Numbers of sysexits.h where that has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The gateway passed, or what was asked for was printed.
+    Pass = 0,
+    /// The gateway failed.
+    Fail = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The port cannot be opened.
+    Unavailable = 69,
+    /// The report's file cannot be written.
+    CannotCreate = 73,
+    /// The system refused something else.
+    Io = 74,
+}
+
+/// Does what the command line says; messages go to standard error.
+pub fn main(cli: Cli) -> Exit {
+    let result = match cli.command {
+        Command::Run(args) => return run_and_report(&args),
+        Command::List(args) => list(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "billing-sim", &mut io::stdout());
+            Ok(())
+        }
+        Command::Man { subcommand } => match man_page(subcommand.as_deref()) {
+            Some(page) => page.render(&mut io::stdout()),
+            None => return complain(Exit::Usage, "there is no such subcommand"),
+        },
+    };
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(Exit::Io, &error.to_string())
+        }
+        Ok(()) | Err(_) => Exit::Pass,
+    }
+}
+
+fn run_and_report(args: &RunArgs) -> Exit {
+    // Before the run: a report that cannot be kept is not worth ten minutes.
+    let mut file = match args.report.as_deref().map(create).transpose() {
+        Ok(file) => file,
+        Err(message) => return complain(Exit::CannotCreate, &message),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(Exit::Io, &error.to_string()),
+    };
+    let report = match runtime.block_on(run_on_port(args)) {
+        Ok(report) => report,
+        Err((exit, message)) => return complain(exit, &message),
+    };
+    let json = match serde_json::to_string_pretty(&report) {
+        Ok(json) => json + "\n",
+        Err(error) => return complain(Exit::Io, &error.to_string()),
+    };
+    if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(json.as_bytes())) {
+        return complain(Exit::CannotCreate, &format!("failed to write the report: {error}"));
+    }
+    let text = match (args.json, args.events) {
+        (true, _) => json,
+        (_, true) => format!("{}\n", serde_json::json!({ "event": "report", "report": report })),
+        (false, false) => table::render(&report),
+    };
+    // A reader that has gone is no reason to forget the verdict.
+    let _ = io::stdout().write_all(text.as_bytes());
+    if report.pass { Exit::Pass } else { Exit::Fail }
+}
+
+async fn run_on_port(args: &RunArgs) -> Result<Report, (Exit, String)> {
+    let port = SerialPort::open_tty(&args.port, &args.line)
+        .map_err(|error| (Exit::Unavailable, error.to_string()))?;
+    for difference in port.differences().iter().filter(|_| !port.is_pty()) {
+        eprintln!("billing-sim: warning: {}: {difference}", args.port.display());
+    }
+    let shutdown = Shutdown::default();
+    let signals = tokio::spawn(until_signals(shutdown.clone()));
+    let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
+    // A thread, because a terminal or a pipe may block, and the line must not wait for it.
+    let shown = match args.events {
+        true => thread::spawn(move || print_events(receiver)),
+        false => thread::spawn(move || show_progress(receiver)),
+    };
+    let report = run(args.options(), port, shutdown, Some(sender)).await;
+    signals.abort();
+    let _ = shown.join();
+    report.map_err(|error| (Exit::Io, format!("failed to start the run: {error}")))
+}
+
+/// The first signal stops, the second aborts.
+async fn until_signals(shutdown: Shutdown) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    for token in [&shutdown.stop, &shutdown.abort] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    }
+    Ok(())
+}
+
+fn print_events(mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.blocking_recv() {
+        let Ok(line) = serde_json::to_string(&event) else { continue };
+        // Each line at once: whoever follows wants it now.
+        let mut out = io::stdout().lock();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+}
+
+/// A single line on the terminal that follows the run; nothing where there is no terminal.
+fn show_progress(mut events: mpsc::Receiver<Event>) {
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let (mut sent, mut answers, mut failures, mut longest) = (0_u64, 0_u64, 0_u64, Duration::ZERO);
+    let mut shown = Duration::ZERO;
+    while let Some(event) = events.blocking_recv() {
+        let at = match event {
+            Event::Sent { at, .. } => {
+                sent += 1;
+                at
+            }
+            Event::Answered { at, .. } => {
+                answers += 1;
+                at
+            }
+            Event::Found(finding) => {
+                failures += u64::from(finding.verdict != Verdict::Partial);
+                finding.at
+            }
+            Event::Unserved(span) => {
+                longest = longest.max(span.length());
+                span.to
+            }
+            Event::Started { at } | Event::Settling { at } | Event::Ended { at, .. } => at,
+        };
+        if at.saturating_sub(shown) >= PROGRESS_INTERVAL {
+            shown = at;
+            let unserved = table::short(longest);
+            eprint!(
+                "\r\x1b[K{sent} sent, {answers} answered, {failures} failures, \
+                 longest unserved over the threshold {unserved}"
+            );
+        }
+    }
+    eprint!("\r\x1b[K");
+}
+
+fn list(_args: &ListArgs) -> io::Result<()> {
+    Ok(())
+}
+
+fn man_page(subcommand: Option<&str>) -> Option<clap_mangen::Man> {
+    let mut command = Cli::command();
+    command.build();
+    let Some(name) = subcommand else { return Some(clap_mangen::Man::new(command)) };
+    let found = command.find_subcommand(name)?.clone();
+    Some(clap_mangen::Man::new(found).title(format!("billing-sim-{name}")))
+}
+
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn complain(exit: Exit, message: &str) -> Exit {
+    eprintln!("billing-sim: error: {message}");
+    exit
+}
+
+/// How often the progress line changes: quick enough to be alive, slow enough to be read.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
