@@ -16,7 +16,7 @@ use crate::driver::options::Options;
 /// come back: answer n is a function of record n. At the end it says what was lost, doubled, torn,
 /// reordered or mixed, and for how long it was not served.
 #[derive(Debug, Parser)]
-#[command(name = "billing-sim", version, after_help = EXIT_STATUS, after_long_help = EXAMPLES)]
+#[command(name = "billing-sim", version, max_term_width = 100, after_help = EXIT_STATUS, after_long_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -14,7 +14,7 @@ use crate::core::report::Report;
 pub fn render(report: &Report) -> String {
     let outcome = &report.outcome;
     let took = outcome.finished.saturating_sub(outcome.started);
-    let mut text = format!("{}\n\n{}\n", headline(report), verdicts(report));
+    let mut text = format!("{}\n\n{}\n", headline(report), verdicts(report).trim_fmt());
     if let Some(latency) = outcome.latency {
         let times = [latency.min, latency.median, latency.p99, latency.max].map(short);
         let [min, median, p99, max] = times;
@@ -35,6 +35,9 @@ pub fn render(report: &Report) -> String {
     }
     if report.events_dropped > 0 {
         text += &format!("{} events were not delivered in time\n", report.events_dropped);
+    }
+    if outcome.received.answers == 0 {
+        text += "no record was answered: such a run proves nothing and does not pass\n";
     }
     let verdict = if report.pass { "PASS" } else { "FAIL" };
     let (sent, answers) = (outcome.sent.records, outcome.received.answers);

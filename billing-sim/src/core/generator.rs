@@ -121,7 +121,10 @@ impl Generator {
     pub fn handle_written(&mut self, len: usize, now: Duration) {
         self.written += len as u64;
         assert!(self.written <= self.handed, "more written than was handed out");
-        while let Some((_, number)) = self.ends.pop_front_if(|(end, _)| *end <= self.written) {
+        while let Some(&(end, number)) = self.ends.front()
+            && end <= self.written
+        {
+            self.ends.pop_front();
             self.sent.push_back(Sent { number, at: now });
         }
     }

@@ -249,9 +249,7 @@ impl Judge {
     /// Takes the first right answer to a record.
     fn accept(&mut self, number: u32, latency: Duration, now: Duration) {
         self.outstanding -= 1;
-        while self.window.pop_front_if(|entry| entry.answered).is_some() {
-            self.base += 1;
-        }
+        self.forget_answered();
         self.latency.add(latency);
         let outstanding = self.outstanding;
         self.events.push_back(Event::Answered { at: now, number, latency, outstanding });
@@ -314,7 +312,13 @@ impl Judge {
         self.outstanding -= 1;
         let detail = format!("record {number} is unanswered after {WINDOW} more");
         self.give(now, Verdict::Lost, Some(number), detail);
-        while self.window.pop_front_if(|entry| entry.answered).is_some() {
+        self.forget_answered();
+    }
+
+    /// Moves the window up to the oldest unanswered record.
+    fn forget_answered(&mut self) {
+        while self.window.front().is_some_and(|entry| entry.answered) {
+            self.window.pop_front();
             self.base += 1;
         }
     }

@@ -58,7 +58,7 @@ impl Options {
                 char_time: (!self.fast).then(|| self.line.char_time()),
             },
             settle: self.settle,
-            max_outstanding: self.max_outstanding.or(self.fast.then_some(FAST_OUTSTANDING)),
+            max_outstanding: self.max_outstanding.or_else(|| self.fast.then_some(FAST_OUTSTANDING)),
             unserved_over: self.unserved_over,
         }
     }

@@ -1,0 +1,144 @@
+//! What users and their programs see, byte for byte. After a wanted change:
+//! `LINEKEEPER_ACCEPT=1 cargo test -p billing-sim --test golden`, then read the diff.
+
+use std::path::Path;
+use std::time::Duration;
+
+use billing_sim::cli::Cli;
+use billing_sim::core::event::{End, Finding, Span, Verdict};
+use billing_sim::core::judge::Tally;
+use billing_sim::core::latency::LatencySummary;
+use billing_sim::core::report::{Outcome, Received, Report, Run, Sent};
+use billing_sim::core::unserved::UnservedSummary;
+use billing_sim::{Event, table};
+use clap::CommandFactory;
+
+fn check(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("LINEKEEPER_ACCEPT").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == golden, "{name} differs from its golden file; it is now:\n{text}");
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn run() -> Run {
+    Run {
+        dialect: "numbered".to_owned(),
+        port: "/dev/ttyUSB0".to_owned(),
+        line: "9600,8N1".to_owned(),
+        paced: true,
+        interval: ms(200),
+        seed: 1,
+        first: 1,
+    }
+}
+
+fn passed() -> Report {
+    let longest = Span { from: ms(100_250), to: ms(100_281) };
+    let outcome = Outcome {
+        ended: End::Count,
+        started: ms(100_000),
+        finished: ms(122_100),
+        sent: Sent { records: 100, bytes: 5123 },
+        received: Received { answers: 100, bytes: 2900 },
+        verdicts: Tally { partial: 1, ..Tally::default() },
+        unserved: UnservedSummary {
+            longest: Some(longest),
+            longest_length: longest.length(),
+            over: ms(150),
+            spans: Vec::new(),
+            spans_omitted: 0,
+        },
+        latency: Some(LatencySummary {
+            min: Duration::from_micros(730),
+            median: Duration::from_micros(30_240),
+            p99: Duration::from_micros(30_720),
+            max: ms(31),
+        }),
+        findings: vec![Finding {
+            at: ms(100_281),
+            verdict: Verdict::Partial,
+            number: Some(2),
+            detail: "answer cut off after \"A00000002 9b\"".to_owned(),
+        }],
+        findings_omitted: 0,
+    };
+    Report::new(run(), outcome, 0)
+}
+
+fn failed() -> Report {
+    let longest = Span { from: ms(105_000), to: ms(108_200) };
+    let good = passed().outcome;
+    let outcome = Outcome {
+        ended: End::Stopped,
+        verdicts: Tally { lost: 3, doubled: 1, torn: 0, partial: 0, reordered: 2, mixed: 12 },
+        unserved: UnservedSummary {
+            longest: Some(longest),
+            longest_length: longest.length(),
+            spans: vec![longest],
+            ..good.unserved
+        },
+        latency: None,
+        findings: vec![Finding {
+            at: ms(122_100),
+            verdict: Verdict::Lost,
+            number: Some(7),
+            detail: "records 7 to 9 were never answered".to_owned(),
+        }],
+        findings_omitted: 17,
+        ..good
+    };
+    Report::new(run(), outcome, 5)
+}
+
+#[test]
+fn report_as_json() {
+    for (name, report) in [("passed.json", passed()), ("failed.json", failed())] {
+        let json = serde_json::to_string_pretty(&report).unwrap() + "\n";
+        check(name, &json);
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+}
+
+#[test]
+fn report_as_table() {
+    check("passed.txt", &table::render(&passed()));
+    check("failed.txt", &table::render(&failed()));
+}
+
+#[test]
+fn events_as_json_lines() {
+    let finding = failed().outcome.findings[0].clone();
+    let events = [
+        Event::Started { at: ms(1) },
+        Event::Sent { at: ms(2), number: 1, outstanding: 1 },
+        Event::Answered { at: ms(33), number: 1, latency: ms(31), outstanding: 0 },
+        Event::Found(finding),
+        Event::Unserved(Span { from: ms(2), to: ms(33) }),
+        Event::Settling { at: ms(40) },
+        Event::Ended { at: ms(50), why: End::Count },
+    ];
+    let mut text = String::new();
+    for event in events {
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+        text += &format!("{line}\n");
+    }
+    check("events.jsonl", &text);
+}
+
+#[test]
+fn help() {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    check("help.txt", &command.render_long_help().to_string());
+    for name in ["run", "list"] {
+        let sub = command.find_subcommand_mut(name).unwrap();
+        check(&format!("help-{name}.txt"), &sub.render_long_help().to_string());
+    }
+}
