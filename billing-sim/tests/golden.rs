@@ -1,5 +1,6 @@
 //! What users and their programs see, byte for byte. After a wanted change:
 //! `LINEKEEPER_ACCEPT=1 cargo test -p billing-sim --test golden`, then read the diff.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The binary over a real pseudo terminal.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::Path;
 use std::process::{Output, Stdio};

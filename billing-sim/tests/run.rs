@@ -1,4 +1,5 @@
 //! The library's `run` on in-memory pipes, with the real clock.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::Duration;
 

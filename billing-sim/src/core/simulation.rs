@@ -226,7 +226,7 @@ impl Simulation {
 
     fn limit(&mut self) {
         if let Some(most) = self.settings.max_outstanding {
-            let room = most.saturating_sub(self.judge.outstanding());
+            let room = most.max(1).saturating_sub(self.judge.outstanding());
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             self.generator.set_limit(self.judge.next().saturating_add(room));
         }
