@@ -1,1 +1,37 @@
-//! Under construction.
+//! What the programs need from Linux that safe crates do not offer, and the only crate that may
+//! hold `unsafe`: serial ports on tokio-serial with the locks and termios care they lack, pseudo
+//! terminals, multicast datagrams with their TTL, and the process control a guard needs.
+//!
+//! In reading order:
+//!
+//! - [`clock`]: `CLOCK_BOOTTIME`, the one clock of the house, and a timer on it
+//! - [`settings`]: what `9600,8N1` means, and how long a character takes
+//! - [`port`]: [`SerialPort`], the one type that moves bytes, over a [`Tty`] or a [`Pty`]
+//! - [`tty`]: opening and owning a serial device
+//! - [`pty`]: a virtual serial port: the master of a PTY, its slave under a stable name
+//! - [`cable`]: a null-modem cable between two virtual ports, at character time
+//! - [`ports`]: which serial ports this machine has
+//! - [`dgram`]: multicast and unicast datagrams, with the TTL they arrived with
+//! - [`descriptor`]: waiting for any other descriptor from crates that forbid `unsafe`
+//! - [`process`]: sub-reaper, death signal, descendants, and a poll with a boottime deadline
+
+pub mod cable;
+pub mod clock;
+pub mod descriptor;
+pub mod dgram;
+pub mod port;
+pub mod ports;
+pub mod process;
+pub mod pty;
+pub mod settings;
+mod termios;
+pub mod tty;
+
+//pub use cable::{Cable, CablePace};
+pub use clock::{BootTimer, boottime};
+//pub use dgram::{DatagramSender, MulticastSocket, Received};
+pub use port::{Gone, PortError, SerialPort};
+//pub use ports::{PortInfo, PortKind};
+pub use pty::{Pty, PtyError, Slave};
+pub use settings::{Flow, LineSettings, Parity, SettingsError, StopBits};
+pub use tty::{Difference, Tty, TtyError};

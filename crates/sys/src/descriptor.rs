@@ -1,0 +1,22 @@
+//! Handing a descriptor to the reactor, which is unsafe in tokio since 1.54.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Watches `fd` (non-blocking, of a kind that epoll takes) with the current runtime.
+///
+/// For crates that forbid `unsafe` and wait on something tokio has no type for, as a pidfd.
+///
+/// # Errors
+/// epoll does not take the descriptor; it is closed.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O enabled.
+pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open until it is dropped and always names the same descriptor; the
+    // `AsyncFd` owns it, gives out shared references only, and leaves the reactor before closing.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
+}

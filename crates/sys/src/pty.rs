@@ -1,0 +1,282 @@
+//! Virtual serial ports: a pseudo terminal whose slave has a stable name.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::{Mode, OFlags, fchmod, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::descriptor::watch;
+use crate::termios::make_raw;
+
+/// The master of a pseudo terminal, and the name of its slave. Make a [`crate::SerialPort`] of it
+/// to move bytes.
+///
+/// The slave is raw before anybody can know its name, so no byte is ever echoed or translated.
+/// With nobody reading the slave, some kilobytes are buffered and then writing waits.
+/// On drop the link is removed, unless it has come to point elsewhere.
+#[derive(Debug)]
+pub struct Pty {
+    master: AsyncFd<OwnedFd>,
+    /// Never read or written; see [`Slave::Held`].
+    _slave: Option<OwnedFd>,
+    slave_path: PathBuf,
+    link: Option<Link>,
+}
+
+/// What happens at the master when no program has the slave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slave {
+    /// Nothing: this process keeps the slave open, as a cable stays plugged in while programs come
+    /// and go. What was written meanwhile waits for the next one.
+    Held,
+    /// The master reads EIO and the port counts as gone until somebody opens the slave.
+    Free,
+}
+
+/// Why there is no virtual port. After every variant nothing is left open or linked.
+#[derive(Debug, thiserror::Error)]
+pub enum PtyError {
+    /// The system gave no pseudo terminal.
+    #[error("failed to {doing} a pseudo terminal: {source}")]
+    Open {
+        /// The step that failed.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something that is not ours to replace has the link's name.
+    #[error("{}: exists and is {what}; not replaced", link.display())]
+    Occupied {
+        /// The link asked for.
+        link: PathBuf,
+        /// What is there.
+        what: String,
+    },
+    /// The link cannot be made.
+    #[error("{}: failed to make the link: {source}", link.display())]
+    Link {
+        /// The link asked for.
+        link: PathBuf,
+        /// What the system said; usually its directory does not exist.
+        source: io::Error,
+    },
+}
+
+impl Pty {
+    /// Makes a pseudo terminal, with a symbolic link to its slave if `link` says so. Needs a tokio
+    /// runtime with I/O enabled.
+    ///
+    /// A link that a killed process left is replaced atomically; anything but a link to a pseudo
+    /// terminal is not. The slave's mode is 0660.
+    ///
+    /// # Errors
+    /// See [`PtyError`].
+    pub fn open(link: Option<&Path>, slave: Slave) -> Result<Self, PtyError> {
+        let at = |doing| move |error: Errno| PtyError::Open { doing, source: error.into() };
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).map_err(at("open"))?;
+        grantpt(&master).map_err(at("grant"))?;
+        unlockpt(&master).map_err(at("unlock"))?;
+        // By the master and not by name: /dev/pts may be another one in a container.
+        let peer = ioctl_tiocgptpeer(&master, flags).map_err(at("open the slave of"))?;
+        let mut termios = tcgetattr(&peer).map_err(at("read the settings of"))?;
+        make_raw(&mut termios);
+        tcsetattr(&peer, OptionalActions::Now, &termios).map_err(at("set up"))?;
+        fchmod(&peer, Mode::from_raw_mode(SLAVE_MODE)).map_err(at("set the mode of"))?;
+        let name = ptsname(&master, Vec::new()).map_err(at("name"))?;
+        let slave_path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
+        let status = fcntl_getfl(&master).map_err(at("look at"))?;
+        fcntl_setfl(&master, status | OFlags::NONBLOCK).map_err(at("set up"))?;
+        let master = watch(master, Interest::READABLE | Interest::WRITABLE)
+            .map_err(|error| PtyError::Open { doing: "watch", source: error })?;
+        let link = link.map(|path| Link::create(path, &slave_path)).transpose()?;
+        let slave = (slave == Slave::Held).then_some(peer);
+        Ok(Self { master, _slave: slave, slave_path, link })
+    }
+
+    /// The name to tell users: the link if there is one, else the slave itself.
+    pub fn path(&self) -> &Path {
+        self.link.as_ref().map_or(&self.slave_path, |link| &link.path)
+    }
+
+    /// The slave itself, like `/dev/pts/7`.
+    pub fn slave_path(&self) -> &Path {
+        &self.slave_path
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.master.readable().await.map(drop)
+    }
+
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.master.writable().await.map(drop)
+    }
+
+    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| rustix::io::read(self.master.get_ref(), &mut *buf))?)
+    }
+
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| rustix::io::write(self.master.get_ref(), bytes))?)
+    }
+
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.master.poll_read_ready(cx))?;
+            let read =
+                guard.try_io(|fd| Ok(retry_on_intr(|| rustix::io::read(fd.get_ref(), &mut *buf))?));
+            if let Ok(result) = read {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.master.poll_write_ready(cx))?;
+            let written = guard.try_io(|_| self.try_write(bytes));
+            if let Ok(result) = written {
+                return Poll::Ready(result);
+            }
+        }
+    }
+}
+
+/// A symbolic link to a slave that is removed on drop if it is still ours.
+#[derive(Debug)]
+struct Link {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Link {
+    fn create(path: &Path, target: &Path) -> Result<Self, PtyError> {
+        let failed = |source| PtyError::Link { link: path.to_owned(), source };
+        let occupied = |what| PtyError::Occupied { link: path.to_owned(), what };
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+            Ok(meta) if meta.is_symlink() => {
+                let old = path.read_link().map_err(failed)?;
+                // A dangling link is stale whatever it named. One to a pseudo terminal may be: the
+                // numbers are used again. A link to a real device is somebody's own.
+                if path.exists() && !old.starts_with("/dev/pts") {
+                    return Err(occupied(format!("a link to {}", old.display())));
+                }
+            }
+            Ok(meta) if meta.is_dir() => return Err(occupied("a directory".to_owned())),
+            Ok(_) => return Err(occupied("not a symbolic link".to_owned())),
+        }
+        // Made aside and renamed over: a program that opens the name never finds it missing.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut aside = name.to_owned();
+        aside.push(format!(".{}.{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let aside = path.with_file_name(aside);
+        std::os::unix::fs::symlink(target, &aside).map_err(failed)?;
+        if let Err(error) = std::fs::rename(&aside, path) {
+            let _ = std::fs::remove_file(&aside);
+            return Err(failed(error));
+        }
+        Ok(Self { path: path.to_owned(), target: target.to_owned() })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.path.read_link().is_ok_and(|target| target == self.target) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Owner and group (usually `tty`) may use a virtual port, as with a real one.
+const SLAVE_MODE: u32 = 0o660;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+    use crate::port::SerialPort;
+
+    #[tokio::test]
+    async fn the_slave_is_raw_before_the_first_byte() {
+        for slave in [Slave::Held, Slave::Free] {
+            let pty = Pty::open(None, slave).unwrap();
+            // A plain program that sets nothing: no echo, no translation, no special character.
+            let mut far =
+                std::fs::OpenOptions::new().read(true).write(true).open(pty.slave_path()).unwrap();
+            assert_eq!(far.metadata().unwrap().mode() & 0o777, 0o660);
+            let mut near = SerialPort::from(pty);
+            near.write(b"a\r\x03\x04\x11b").await.unwrap();
+            let mut buf = [0; 64];
+            let n = far.read(&mut buf).unwrap();
+            assert_eq!(&buf[..n], b"a\r\x03\x04\x11b");
+            far.write_all(b"x\n").unwrap();
+            let n = near.read(&mut buf).await.unwrap();
+            assert_eq!(&buf[..n], b"x\n", "{slave:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_comes_replaces_its_kind_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("line");
+        symlink("/dev/pts/999999", &link).unwrap();
+        let first = Pty::open(Some(&link), Slave::Held).unwrap();
+        assert_eq!(link.read_link().unwrap(), first.slave_path());
+        assert_eq!(first.path(), link);
+        let second = Pty::open(Some(&link), Slave::Held).unwrap();
+        assert_eq!(link.read_link().unwrap(), second.slave_path());
+        drop(first);
+        assert_eq!(link.read_link().unwrap(), second.slave_path(), "not the first's any more");
+        drop(second);
+        assert!(link.symlink_metadata().is_err());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        let device = dir.path().join("device");
+        symlink("/dev/null", &device).unwrap();
+        for (link, what) in [
+            (file.clone(), "not a symbolic link"),
+            (dir.path().to_owned(), "a directory"),
+            (device, "a link to /dev/null"),
+        ] {
+            let error = Pty::open(Some(&link), Slave::Held).unwrap_err();
+            assert!(matches!(error, PtyError::Occupied { .. }), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+        let error = Pty::open(Some(&dir.path().join("no/line")), Slave::Held).unwrap_err();
+        assert!(matches!(error, PtyError::Link { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_master_is_not_inherited() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let flags = rustix::io::fcntl_getfd(pty.master.get_ref()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+}

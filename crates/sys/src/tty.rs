@@ -1,0 +1,428 @@
+//! Opening and owning a serial device.
+//!
+//! Built on tokio-serial and serialport, as their users expect, with what they lack or do in an
+//! order that hurts. Nothing here flushes a queue: what the line said before we came is still read.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::{FlockOperation, flock, major};
+use rustix::io::Errno;
+use rustix::termios::{OptionalActions, Termios, ioctl_tiocexcl, tcgetattr, tcsetattr};
+use serialport::SerialPort as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_serial::SerialStream;
+
+use crate::settings::{LineSettings, Parity, SettingsError, StopBits};
+use crate::termios::{apply, differences};
+
+/// An open serial device, locked, raw and non-blocking. Make a [`crate::SerialPort`] of it to move
+/// bytes. On drop the settings it was found with are put back and the locks end.
+pub struct Tty {
+    stream: SerialStream,
+    path: PathBuf,
+    is_pty: bool,
+    /// As the device was found; put back on drop.
+    saved: Termios,
+    differences: Vec<Difference>,
+}
+
+/// A setting that the device did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting in words: `parity`, `data bits`, ...
+    pub what: &'static str,
+    /// What was asked for.
+    pub wanted: String,
+    /// What the device does.
+    pub got: String,
+}
+
+/// Why a device could not be opened or set. After every variant nothing stays open or locked,
+/// and a device that somebody else uses was not touched.
+#[derive(Debug, thiserror::Error)]
+pub enum TtyError {
+    /// There is nothing by that name, or a name without hardware.
+    #[error("{}: no such device; is the adapter plugged in?", .0.display())]
+    NoDevice(PathBuf),
+    /// The device files belong to a group that this user is not in.
+    #[error("{}: permission denied; is this user in group dialout?", .0.display())]
+    Permission(PathBuf),
+    /// Somebody else holds the device; the second field says how we know.
+    #[error("{}: in use by another program ({})", .0.display(), .1)]
+    InUse(PathBuf, &'static str),
+    /// A file, but no serial device.
+    #[error("{}: not a terminal", .0.display())]
+    NotATerminal(PathBuf),
+    /// The settings contradict themselves.
+    #[error("{}: {source}", path.display())]
+    Settings {
+        /// The device.
+        path: PathBuf,
+        /// The part at fault.
+        source: SettingsError,
+    },
+    /// Anything else the system said.
+    #[error("{}: failed to {doing}: {source}", path.display())]
+    Io {
+        /// The device.
+        path: PathBuf,
+        /// The step that failed.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Tty {
+    /// Opens, locks and sets the device at `path`. Needs a tokio runtime with I/O enabled.
+    ///
+    /// A pseudo terminal is taken too; what it cannot do (parity, seven bits, modem lines) is
+    /// listed in [`Self::differences`] and never an error. Where a real device differs from
+    /// `settings` that is listed and logged as a warning, because a line at the wrong parity loses
+    /// nothing that a closed one would not.
+    ///
+    /// # Errors
+    /// See [`TtyError`].
+    pub fn open(path: &Path, settings: &LineSettings) -> Result<Self, TtyError> {
+        let at = |doing| move |source| TtyError::Io { path: path.to_owned(), doing, source };
+        settings.check().map_err(|source| TtyError::Settings { path: path.to_owned(), source })?;
+        let probe = Probe::open(path)?;
+        let stream = SerialStream::open(&builder(path, settings)).map_err(|error| {
+            // serialport drops the errno of most failures; the probe has seen the usual ones.
+            at("open")(io::Error::from(error))
+        })?;
+        let Probe { file, saved, is_pty } = probe;
+        let mut tty =
+            Self { stream, path: path.to_owned(), is_pty, saved, differences: Vec::new() };
+        // Its shared lock would refuse the exclusive one below. The device itself stays open, so
+        // closing this descriptor moves no modem line.
+        drop(file);
+        match flock(tty.fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(TtyError::InUse(tty.path.clone(), "flock")),
+            Err(error) => return Err(at("lock")(error.into())),
+        }
+        if !is_pty {
+            // Keeps programs out that do not ask for the lock (but not root). It belongs to the
+            // terminal, not to this process: on a PTY, which lives on with its master, it would
+            // outlast a kill -9 of ours and shut our successor out.
+            ioctl_tiocexcl(tty.fd()).map_err(|error| at("take exclusively")(error.into()))?;
+        }
+        tty.set_settings(settings)?;
+        Ok(tty)
+    }
+
+    /// Changes the settings at once (TCSANOW), reads them back and logs what the device refused.
+    ///
+    /// # Errors
+    /// The settings contradict themselves, or the device refused all of them: the old ones stay.
+    pub fn set_settings(&mut self, settings: &LineSettings) -> Result<(), TtyError> {
+        settings
+            .check()
+            .map_err(|source| TtyError::Settings { path: self.path.clone(), source })?;
+        let path = &self.path;
+        let at = |doing| move |source| TtyError::Io { path: path.clone(), doing, source };
+        apply(self.fd(), settings).map_err(at("set up"))?;
+        let found = differences(self.fd(), settings).map_err(at("read the settings back"))?;
+        for difference in &found {
+            let path = self.path.display();
+            if self.is_pty {
+                tracing::debug!(%path, %difference, "a pseudo terminal cannot do this setting");
+            } else {
+                tracing::warn!(%path, %difference, "the device did not take a setting");
+            }
+        }
+        self.differences = found;
+        Ok(())
+    }
+
+    /// The name the device was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this is the slave of a pseudo terminal.
+    pub fn is_pty(&self) -> bool {
+        self.is_pty
+    }
+
+    /// Settings that the device did not take, as of the last time they were set.
+    pub fn differences(&self) -> &[Difference] {
+        &self.differences
+    }
+
+    /// Bytes in the driver that are not on the wire yet (TIOCOUTQ); `None` if nobody knows.
+    pub fn outq(&self) -> Option<usize> {
+        if self.is_pty {
+            return None;
+        }
+        usize::try_from(self.stream.bytes_to_write().ok()?).ok()
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.stream.writable().await
+    }
+
+    /// Straight to the device, past what the reactor remembers.
+    pub(crate) fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.stream.try_read(buf)
+    }
+
+    /// Straight to the device, past what the reactor remembers.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to `stream`, which lives as long as the borrow of `self`
+        // and does not close it before.
+        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        // Best effort: a device that is gone has no settings to put back.
+        if let Err(error) = tcsetattr(self.fd(), OptionalActions::Now, &self.saved) {
+            tracing::debug!(path = %self.path.display(), %error, "settings not put back");
+        }
+    }
+}
+
+impl fmt::Debug for Tty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tty").field("path", &self.path).field("is_pty", &self.is_pty).finish()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, not {}", self.what, self.got, self.wanted)
+    }
+}
+
+/// A first look at a device before serialport opens it: clear errors, the settings it was found
+/// with, and a refusal before anything is changed on a device that somebody else uses.
+struct Probe {
+    /// Holds a shared lock, the kind serialport takes as well.
+    file: File,
+    saved: Termios,
+    is_pty: bool,
+}
+
+impl Probe {
+    fn open(path: &Path) -> Result<Self, TtyError> {
+        let owned = || path.to_owned();
+        let failed = |doing, error: Errno| match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::NODEV | Errno::IO => {
+                TtyError::NoDevice(owned())
+            }
+            Errno::ACCESS | Errno::PERM => TtyError::Permission(owned()),
+            Errno::BUSY => TtyError::InUse(owned(), "TIOCEXCL"),
+            Errno::WOULDBLOCK => TtyError::InUse(owned(), "flock"),
+            Errno::NOTTY | Errno::ISDIR => TtyError::NotATerminal(owned()),
+            error => TtyError::Io { path: owned(), doing, source: error.into() },
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        // Without O_NONBLOCK the open itself waits for a carrier. std adds O_CLOEXEC.
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+            Some(errno) => failed("open", errno),
+            None => TtyError::Io { path: owned(), doing: "open", source: error },
+        })?;
+        let saved = tcgetattr(&file).map_err(|error| failed("read the settings", error))?;
+        for (operation, doing) in [
+            // Exclusive first, which nobody else's lock of either kind survives; then down to
+            // shared, which is all that serialport's own open gets along with.
+            (FlockOperation::NonBlockingLockExclusive, "lock"),
+            (FlockOperation::NonBlockingLockShared, "share the lock"),
+        ] {
+            flock(&file, operation).map_err(|error| failed(doing, error))?;
+        }
+        let meta = file.metadata().map_err(|source| TtyError::Io {
+            path: owned(),
+            doing: "look at",
+            source,
+        })?;
+        let is_pty = PTY_SLAVE_MAJORS.contains(&major(meta.rdev()));
+        Ok(Self { file, saved, is_pty })
+    }
+}
+
+/// What serialport can express of `settings`; [`apply`] does the rest.
+fn builder(path: &Path, settings: &LineSettings) -> tokio_serial::SerialPortBuilder {
+    use tokio_serial::{DataBits, FlowControl};
+    // Without exclusive(false) serialport would take TIOCEXCL before the lock, and a loser of that
+    // race would have changed the winner's device.
+    tokio_serial::new(path.to_string_lossy(), settings.baud)
+        .exclusive(false)
+        .data_bits(match settings.data_bits {
+            5 => DataBits::Five,
+            6 => DataBits::Six,
+            7 => DataBits::Seven,
+            _ => DataBits::Eight,
+        })
+        .parity(match settings.parity {
+            Parity::None => tokio_serial::Parity::None,
+            Parity::Odd | Parity::Mark => tokio_serial::Parity::Odd,
+            Parity::Even | Parity::Space => tokio_serial::Parity::Even,
+        })
+        .stop_bits(match settings.stop_bits {
+            StopBits::One => tokio_serial::StopBits::One,
+            StopBits::OnePointFive | StopBits::Two => tokio_serial::StopBits::Two,
+        })
+        .flow_control(match settings.flow {
+            crate::settings::Flow::None => FlowControl::None,
+            crate::settings::Flow::RtsCts => FlowControl::Hardware,
+            crate::settings::Flow::XonXoff => FlowControl::Software,
+        })
+}
+
+/// Device majors of Unix98 PTY slaves (Linux, `Documentation/admin-guide/devices.txt`).
+const PTY_SLAVE_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::port::SerialPort;
+    use crate::pty::{Pty, Slave};
+
+    fn settings(text: &str) -> LineSettings {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_no_serial_device_is_named_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("plain");
+        std::fs::write(&file, "text").unwrap();
+        for (path, message) in [
+            (dir.path().join("ttyUSB0"), "no such device; is the adapter plugged in?"),
+            (file.join("below"), "no such device; is the adapter plugged in?"),
+            (file, "not a terminal"),
+            (dir.path().to_owned(), "not a terminal"),
+            (PathBuf::from("/dev/null"), "not a terminal"),
+        ] {
+            let error = Tty::open(&path, &settings("9600,8N1")).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: {message}", path.display()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_open_is_refused_and_changes_nothing() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let first = Tty::open(pty.slave_path(), &settings("9600,8N1")).unwrap();
+        let error = Tty::open(pty.slave_path(), &settings("300,8N2")).unwrap_err();
+        assert!(matches!(error, TtyError::InUse(..)), "{error}");
+        assert!(error.to_string().ends_with("in use by another program (flock)"), "{error}");
+        assert_eq!(tcgetattr(first.fd()).unwrap().output_speed(), 9600);
+        drop(first);
+        Tty::open(pty.slave_path(), &settings("300,8N2")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn any_foreign_lock_refuses_the_open() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        for lock in [FlockOperation::LockShared, FlockOperation::LockExclusive] {
+            let other = File::open(pty.slave_path()).unwrap();
+            flock(&other, lock).unwrap();
+            let error = Tty::open(pty.slave_path(), &settings("9600,8N1")).unwrap_err();
+            assert!(matches!(error, TtyError::InUse(_, "flock")), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pty_takes_any_settings_and_says_what_it_cannot_do() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        for (text, refused) in [
+            ("9600,8N1", vec![]),
+            ("250000,8N2,rtscts", vec![]),
+            ("9600,8N1,xonxoff", vec![]),
+            ("115200,7E1", vec!["data bits", "parity"]),
+            ("9600,8M1", vec!["parity"]),
+            ("9600,5N1.5", vec!["data bits"]),
+        ] {
+            let tty = Tty::open(pty.slave_path(), &settings(text)).unwrap();
+            assert!(tty.is_pty());
+            assert_eq!(tty.outq(), None);
+            let found: Vec<_> = tty.differences().iter().map(|d| d.what).collect();
+            assert_eq!(found, refused, "{text}");
+            let speed = tcgetattr(tty.fd()).unwrap().output_speed();
+            assert_eq!(speed, settings(text).baud);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_arrived_before_the_open_is_still_read() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let path = pty.slave_path().to_owned();
+        let mut near = SerialPort::from(pty);
+        near.write(b"early\r\n\x03\x04").await.unwrap();
+        let mut far = SerialPort::open_tty(&path, &settings("115200,8N1,rtscts")).unwrap();
+        near.write(b"late").await.unwrap();
+        far.set_settings(&settings("9600,8N1")).unwrap();
+        let mut got = Vec::new();
+        let mut buf = [0; 64];
+        while got.len() < 13 {
+            let n = far.read(&mut buf).await.unwrap();
+            got.extend_from_slice(&buf[..n]);
+        }
+        assert_eq!(got, b"early\r\n\x03\x04late");
+    }
+
+    #[tokio::test]
+    async fn the_settings_found_are_put_back() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let mut other = OpenOptions::new().write(true).open(pty.slave_path()).unwrap();
+        other.write_all(b"").unwrap();
+        let before = tcgetattr(&other).unwrap();
+        let tty = Tty::open(pty.slave_path(), &settings("300,8N2,xonxoff")).unwrap();
+        assert_ne!(tcgetattr(&other).unwrap().output_speed(), before.output_speed());
+        drop(tty);
+        let after = tcgetattr(&other).unwrap();
+        assert_eq!(after.output_speed(), before.output_speed());
+        assert_eq!(after.control_modes, before.control_modes);
+        assert_eq!(after.input_modes, before.input_modes);
+    }
+
+    #[tokio::test]
+    async fn impossible_settings_open_nothing() {
+        let bad =
+            LineSettings { stop_bits: StopBits::Two, data_bits: 5, ..LineSettings::new(9600) };
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let error = Tty::open(pty.slave_path(), &bad).unwrap_err();
+        assert!(matches!(error, TtyError::Settings { .. }), "{error}");
+    }
+}
