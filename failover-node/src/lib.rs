@@ -1,1 +1,3 @@
-//! Under construction.
+//! The failover node: heartbeats, and the component of whoever is coordinator.
+
+pub mod core;

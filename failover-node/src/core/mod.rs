@@ -1,0 +1,27 @@
+//! The node's heart, sans-IO: no socket, clock, task, file or random number inside.
+//!
+//! - [`profile`]: the times a group agrees on
+//! - [`config`]: what a node is told at its start
+//! - [`members`]: whom it hears, and whom it believes
+//! - [`evidence`]: what is known about the line, and since when it is vacant
+//! - [`election`]: a node's rank for a vacancy
+//! - [`link`]: its side of the line protocol, and the lease
+//! - [`timers`]: the named deadlines
+//! - [`node`]: all of it together, and the calling contract
+
+#![deny(clippy::disallowed_methods)]
+
+pub mod config;
+pub mod election;
+pub mod evidence;
+pub mod link;
+pub mod members;
+pub mod node;
+pub mod profile;
+pub mod timers;
+
+pub use config::NodeConfig;
+pub use link::{Link, LinkEnd};
+pub use members::{MemberView, Members, Unheard};
+pub use node::{Action, Counters, HandoverError, Node, Occurrence, ResignCause};
+pub use profile::{Profile, ProfileError};
