@@ -27,9 +27,9 @@ pub mod settings;
 mod termios;
 pub mod tty;
 
-//pub use cable::{Cable, CablePace};
+pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};
-//pub use dgram::{DatagramSender, MulticastSocket, Received};
+pub use dgram::{DatagramSender, MulticastSocket, Received};
 pub use port::{Gone, PortError, SerialPort};
 //pub use ports::{PortInfo, PortKind};
 pub use pty::{Pty, PtyError, Slave};
