@@ -31,7 +31,7 @@ pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};
 pub use dgram::{DatagramSender, MulticastSocket, Received};
 pub use port::{Gone, PortError, SerialPort};
-//pub use ports::{PortInfo, PortKind};
+pub use ports::{PortInfo, PortKind, UsbInfo};
 pub use pty::{Pty, PtyError, Slave};
 pub use settings::{Flow, LineSettings, Parity, SettingsError, StopBits};
 pub use tty::{Difference, Tty, TtyError};

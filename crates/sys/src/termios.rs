@@ -1,7 +1,9 @@
 //! The termios work of [`crate::tty`] and [`crate::pty`]: raw mode, settings, reading back.
 
+use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::termios::{
     ControlModes, InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr,
@@ -9,7 +11,17 @@ use rustix::termios::{
 };
 
 use crate::settings::{Flow, LineSettings, Parity, StopBits};
-use crate::tty::Difference;
+
+/// A setting that the device did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting in words: `parity`, `data bits`, ...
+    pub what: &'static str,
+    /// What was asked for.
+    pub wanted: String,
+    /// What the device does.
+    pub got: String,
+}
 
 /// Makes `termios` raw: no byte is changed, kept back, echoed or acted upon.
 pub(crate) fn make_raw(termios: &mut Termios) {
@@ -26,6 +38,35 @@ pub(crate) fn make_raw(termios: &mut Termios) {
     // With VMIN 0 a read with nothing there gives 0 bytes, which looks like an end of file.
     termios.special_codes[SpecialCodeIndex::VMIN] = 1;
     termios.special_codes[SpecialCodeIndex::VTIME] = 0;
+}
+
+/// What serialport can express of `settings`; [`apply`] does the rest.
+pub(crate) fn builder(path: &Path, settings: &LineSettings) -> tokio_serial::SerialPortBuilder {
+    use tokio_serial::{DataBits, FlowControl};
+    // Without exclusive(false) serialport would take TIOCEXCL before the lock, and a loser of that
+    // race would have changed the winner's device.
+    tokio_serial::new(path.to_string_lossy(), settings.baud)
+        .exclusive(false)
+        .data_bits(match settings.data_bits {
+            5 => DataBits::Five,
+            6 => DataBits::Six,
+            7 => DataBits::Seven,
+            _ => DataBits::Eight,
+        })
+        .parity(match settings.parity {
+            Parity::None => tokio_serial::Parity::None,
+            Parity::Odd | Parity::Mark => tokio_serial::Parity::Odd,
+            Parity::Even | Parity::Space => tokio_serial::Parity::Even,
+        })
+        .stop_bits(match settings.stop_bits {
+            StopBits::One => tokio_serial::StopBits::One,
+            StopBits::OnePointFive | StopBits::Two => tokio_serial::StopBits::Two,
+        })
+        .flow_control(match settings.flow {
+            Flow::None => FlowControl::None,
+            Flow::RtsCts => FlowControl::Hardware,
+            Flow::XonXoff => FlowControl::Software,
+        })
 }
 
 /// Puts the tty into raw mode with `settings`, at once (TCSANOW): queued input stays readable,
@@ -96,6 +137,12 @@ pub(crate) fn differences(
     };
     note("flow control", settings.flow.to_string(), flow.to_string());
     Ok(found)
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, not {}", self.what, self.got, self.wanted)
+    }
 }
 
 fn size_flag(data_bits: u8) -> ControlModes {

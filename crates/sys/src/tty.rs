@@ -19,8 +19,10 @@ use serialport::SerialPort as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::SerialStream;
 
-use crate::settings::{LineSettings, Parity, SettingsError, StopBits};
-use crate::termios::{apply, differences};
+use crate::settings::{LineSettings, SettingsError};
+use crate::termios::{apply, builder, differences};
+
+pub use crate::termios::Difference;
 
 /// An open serial device, locked, raw and non-blocking. Make a [`crate::SerialPort`] of it to move
 /// bytes. On drop the settings it was found with are put back and the locks end.
@@ -31,17 +33,6 @@ pub struct Tty {
     /// As the device was found; put back on drop.
     saved: Termios,
     differences: Vec<Difference>,
-}
-
-/// A setting that the device did not take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// The setting in words: `parity`, `data bits`, ...
-    pub what: &'static str,
-    /// What was asked for.
-    pub wanted: String,
-    /// What the device does.
-    pub got: String,
 }
 
 /// Why a device could not be opened or set. After every variant nothing stays open or locked,
@@ -224,12 +215,6 @@ impl fmt::Debug for Tty {
     }
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, not {}", self.what, self.got, self.wanted)
-    }
-}
-
 /// A first look at a device before serialport opens it: clear errors, the settings it was found
 /// with, and a refusal before anything is changed on a device that somebody else uses.
 struct Probe {
@@ -279,35 +264,6 @@ impl Probe {
     }
 }
 
-/// What serialport can express of `settings`; [`apply`] does the rest.
-fn builder(path: &Path, settings: &LineSettings) -> tokio_serial::SerialPortBuilder {
-    use tokio_serial::{DataBits, FlowControl};
-    // Without exclusive(false) serialport would take TIOCEXCL before the lock, and a loser of that
-    // race would have changed the winner's device.
-    tokio_serial::new(path.to_string_lossy(), settings.baud)
-        .exclusive(false)
-        .data_bits(match settings.data_bits {
-            5 => DataBits::Five,
-            6 => DataBits::Six,
-            7 => DataBits::Seven,
-            _ => DataBits::Eight,
-        })
-        .parity(match settings.parity {
-            Parity::None => tokio_serial::Parity::None,
-            Parity::Odd | Parity::Mark => tokio_serial::Parity::Odd,
-            Parity::Even | Parity::Space => tokio_serial::Parity::Even,
-        })
-        .stop_bits(match settings.stop_bits {
-            StopBits::One => tokio_serial::StopBits::One,
-            StopBits::OnePointFive | StopBits::Two => tokio_serial::StopBits::Two,
-        })
-        .flow_control(match settings.flow {
-            crate::settings::Flow::None => FlowControl::None,
-            crate::settings::Flow::RtsCts => FlowControl::Hardware,
-            crate::settings::Flow::XonXoff => FlowControl::Software,
-        })
-}
-
 /// Device majors of Unix98 PTY slaves (Linux, `Documentation/admin-guide/devices.txt`).
 const PTY_SLAVE_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 
@@ -318,6 +274,7 @@ mod tests {
     use super::*;
     use crate::port::SerialPort;
     use crate::pty::{Pty, Slave};
+    use crate::settings::StopBits;
 
     fn settings(text: &str) -> LineSettings {
         text.parse().unwrap()
