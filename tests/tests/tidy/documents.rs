@@ -129,8 +129,9 @@ fn is_number(text: &str) -> bool {
 
 /// The content of the fenced block behind the mark.
 fn test_command(readme: &str) -> Result<String, String> {
-    let [_, behind] = readme.split(MARK).collect::<Vec<_>>()[..] else {
-        return Err(format!("README.md: one {MARK} is wanted"));
+    // As `.ci/run` reads it: the mark has a line of its own.
+    let [_, behind] = readme.split(&format!("\n{MARK}\n")).collect::<Vec<_>>()[..] else {
+        return Err(format!("README.md: one line with {MARK} is wanted"));
     };
     let block = behind.trim_start().strip_prefix("```").and_then(|rest| rest.split_once('\n'));
     let command = block.and_then(|(_, rest)| rest.split_once("```")).map(|(command, _)| command);
@@ -197,9 +198,10 @@ fn a_readme_without_a_test_command_is_found() {
     for bad in [
         "# R\n```sh\ncargo test\n```\n".into(),
         format!("{good}{good}"),
-        format!("{MARK}\nplain\n"),
-        format!("{MARK}\n```sh\n```\n"),
-        format!("{MARK}\n```sh\na\nb\n```\n"),
+        good.replace(MARK, &format!("as in {MARK}")),
+        format!("# R\n{MARK}\nplain\n"),
+        format!("# R\n{MARK}\n```sh\n```\n"),
+        format!("# R\n{MARK}\n```sh\na\nb\n```\n"),
     ] {
         assert!(test_command(&bad).is_err(), "{bad}");
     }
