@@ -16,7 +16,7 @@ use crate::core::event::{Event, Verdict};
 use crate::core::report::Report;
 use crate::driver::options::Shutdown;
 use crate::driver::run::{EVENT_QUEUE, run};
-use crate::table;
+use crate::{ports, table};
 
 /// How the program ends. Numbers of sysexits.h where that has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +173,13 @@ fn show_progress(mut events: mpsc::Receiver<Event>) {
     eprint!("\r\x1b[K");
 }
 
-fn list(_args: &ListArgs) -> io::Result<()> {
-    Ok(())
+fn list(args: &ListArgs) -> io::Result<()> {
+    let found = sys::ports::list();
+    let text = match args.json {
+        true => format!("{:#}\n", ports::json(&found)),
+        false => ports::table(&found),
+    };
+    io::stdout().write_all(text.as_bytes())
 }
 
 fn man_page(subcommand: Option<&str>) -> Option<clap_mangen::Man> {

@@ -11,8 +11,9 @@ use billing_sim::core::judge::Tally;
 use billing_sim::core::latency::LatencySummary;
 use billing_sim::core::report::{Outcome, Received, Report, Run, Sent};
 use billing_sim::core::unserved::UnservedSummary;
-use billing_sim::{Event, table};
+use billing_sim::{Event, ports, table};
 use clap::CommandFactory;
+use sys::{PortInfo, PortKind, UsbInfo};
 
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -131,6 +132,29 @@ fn events_as_json_lines() {
         text += &format!("{line}\n");
     }
     check("events.jsonl", &text);
+}
+
+#[test]
+fn list_of_ports() {
+    let usb = UsbInfo {
+        vid: 0x0403,
+        pid: 0x6001,
+        serial: Some("A10KZP45".to_owned()),
+        manufacturer: Some("FTDI".to_owned()),
+        product: Some("FT232R USB UART".to_owned()),
+        interface: Some(0),
+        location: "1-1.2".to_owned(),
+    };
+    let found = [PortInfo {
+        path: "/dev/ttyUSB0".into(),
+        by_id: None,
+        kind: PortKind::Usb(usb),
+        driver: Some("ftdi_sio".to_owned()),
+        stable_id: "usb:serial=A10KZP45".to_owned(),
+    }];
+    check("list.txt", &ports::table(&found));
+    check("list.json", &format!("{:#}\n", ports::json(&found)));
+    assert!(ports::table(&[]).starts_with("no serial ports"));
 }
 
 #[test]

@@ -141,6 +141,7 @@ async fn help_manual_and_completions_are_printed() {
         ("--help", "Examples:"),
         ("run --help", "--settle <TIME>"),
         ("--version", "billing-sim "),
+        ("list --json", "["),
         ("man", ".TH billing-sim 1"),
         ("man run", "unserved"),
         ("completions bash", "_billing__sim()"),
