@@ -619,7 +619,10 @@ impl Line {
             let text = format!("offset {} was not sent yet", ack.offset);
             return self.misuse(id, ErrorCode::Offset, text, now);
         }
-        self.take_effect(Finished { ack: Some(ack.offset), note: ack.note });
+        let ack = Finished { ack: Some(ack.offset), note: ack.note };
+        if let Some(ack) = self.output.defer(self.arbiter.epoch(), ack) {
+            self.take_effect(ack);
+        }
     }
 
     fn output(&mut self, id: ClientId, output: Output, now: Time) {

@@ -92,6 +92,20 @@ impl OutputQueue {
         self.records.push_back(Record { epoch, output });
     }
 
+    /// An ACK that came after output of the same grant takes effect after that output, or is
+    /// dropped with it: it must not settle input whose answer may still be dropped. `Some` gives
+    /// it back where there is no such output.
+    pub(crate) fn defer(&mut self, epoch: Epoch, ack: Finished) -> Option<Finished> {
+        let Some(record) = self.records.back_mut().filter(|r| r.epoch == epoch) else {
+            return Some(ack);
+        };
+        record.output.ack = record.output.ack.max(ack.ack);
+        if ack.note.is_some() {
+            record.output.note = ack.note;
+        }
+        None
+    }
+
     /// Bytes the tty may have now, if any.
     pub(crate) fn poll(&self, now: Time) -> Option<&[u8]> {
         let record = self.records.front()?;
@@ -276,6 +290,16 @@ mod tests {
         assert_eq!(q.poll(ms(20)), Some(&b"new"[..]));
         assert_eq!(q.written(3, ms(20)), Some(Finished { ack: Some(25), note: None }));
         assert_eq!(q.last(), LastFrame { epoch: Epoch(2), end: 28, fate: Fate::Finished });
+    }
+
+    #[test]
+    fn i3_an_ack_takes_effect_after_the_output_before_it() {
+        let mut q = queue();
+        let ack = |offset| Finished { ack: Some(offset), note: None };
+        assert_eq!(q.defer(Epoch(1), ack(5)), Some(ack(5)));
+        q.push(Epoch(1), record(0, b"abc"));
+        assert_eq!(q.defer(Epoch(1), ack(9)), None);
+        assert_eq!(q.written(3, ms(0)), Some(ack(9)));
     }
 
     #[test]
