@@ -14,6 +14,7 @@
 //! - [`dgram`]: multicast and unicast datagrams, with the TTL they arrived with
 //! - [`descriptor`]: waiting for any other descriptor from crates that forbid `unsafe`
 //! - [`process`]: sub-reaper, death signal, descendants, and a poll with a boottime deadline
+//! - [`spawn`]: handing a descriptor to a child, and tying a child's life to its parent's
 
 pub mod cable;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod ports;
 pub mod process;
 pub mod pty;
 pub mod settings;
+pub mod spawn;
 mod termios;
 pub mod tty;
 

@@ -1,0 +1,139 @@
+//! What `std::process::Command` cannot do without `unsafe`: handing a descriptor to a child, tying
+//! a child's life to its parent's, and shedding what was inherited.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+
+/// Lets the children of `command` keep `fd` over exec, under the number that is returned; the
+/// child takes it with [`inherited`]. Other children started meanwhile do not get it.
+///
+/// `command` owns `fd` from now on: drop it after spawning, where an end of file matters.
+pub fn inherit(command: &mut Command, fd: OwnedFd) -> RawFd {
+    let number = fd.as_raw_fd();
+    let keep = move || Ok(fcntl_setfd(&fd, FdFlags::empty())?);
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(keep) };
+    number
+}
+
+/// Takes the descriptor `number` that the parent left with [`inherit`], and keeps it from this
+/// process's own children.
+///
+/// # Errors
+/// Nothing is open under that number.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        let text = format!("descriptor {number} is a standard stream");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    // SAFETY: the number comes from the parent, which left the descriptor for the caller alone;
+    // it is looked at before it is owned, so nothing that is not open is ever closed.
+    let fd = unsafe {
+        let flags = fcntl_getfd(std::os::fd::BorrowedFd::borrow_raw(number))?;
+        if flags.contains(FdFlags::CLOEXEC) {
+            let text = format!("descriptor {number} was not left by the parent");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        OwnedFd::from_raw_fd(number)
+    };
+    fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
+    Ok(fd)
+}
+
+/// Has the kernel send `signal` to the children of `command` when the *thread* that spawns them
+/// ends, from their first instruction on.
+pub fn die_with_parent(command: &mut Command, signal: Signal) {
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(signal))?;
+        // It may have died before the call above; then nobody would send the signal.
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(tie) };
+}
+
+/// Starts a session and a process group of this process's own, away from the terminal and its
+/// signals.
+///
+/// # Errors
+/// This process leads a group already.
+pub fn new_session() -> io::Result<()> {
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+/// Closes every descriptor from `first` on, but `keep`: what was inherited by mistake. Call it at
+/// the start of a process, before anything is opened.
+///
+/// # Errors
+/// The kernel is older than 5.9.
+pub fn close_others(first: RawFd, keep: RawFd) -> io::Result<()> {
+    for (from, to) in
+        [(first, keep.saturating_sub(1)), (first.max(keep.saturating_add(1)), RawFd::MAX)]
+    {
+        if from > to || to < 0 {
+            continue;
+        }
+        // SAFETY: the caller is at its process's start, so no value owns any of them.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::process::Stdio;
+
+    use super::*;
+
+    /// The child of the next test.
+    #[test]
+    fn child_body() {
+        let Ok(number) = std::env::var("SYS_TEST_FD") else { return };
+        let number: RawFd = number.parse().unwrap();
+        let (stray, _other) = UnixStream::pair().unwrap();
+        assert!(inherited(0).is_err());
+        assert!(inherited(stray.as_raw_fd()).is_err(), "ours, not the parent's");
+        let mut stream = UnixStream::from(inherited(number).unwrap());
+        // Only this thread matters from here on; the process ends before anything is dropped.
+        close_others(3, number).unwrap();
+        let open: Vec<RawFd> = (3..64)
+            .filter(|fd| std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok())
+            .collect();
+        stream.write_all(format!("{open:?}").as_bytes()).unwrap();
+        std::process::exit(0);
+    }
+
+    #[test]
+    fn a_child_has_the_one_descriptor_it_was_left() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "spawn::tests::child_body", "--test-threads=1"]);
+        let number = inherit(&mut command, theirs.into());
+        command.env("SYS_TEST_FD", number.to_string()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        let mut said = String::new();
+        ours.read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(said, format!("[{number}]"));
+    }
+
+    #[test]
+    fn a_tied_child_starts() {
+        let mut command = Command::new("true");
+        die_with_parent(&mut command, Signal::KILL);
+        assert!(command.status().unwrap().success());
+    }
+}
