@@ -89,6 +89,38 @@ pub fn close_others(first: RawFd, keep: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts off, for as long as this process runs, the signals by which a process is asked to end, so
+/// that one sent to a whole family reaches its members but not this one. Children that
+/// `std::process::Command` starts are not affected: it gives them an empty mask.
+///
+/// # Errors
+/// None in practice.
+pub fn hold_off_signals() -> io::Result<()> {
+    let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE];
+    // SAFETY: `set` is initialised by sigemptyset before anything reads it; the signals exist.
+    let result = unsafe {
+        let mut set = std::mem::MaybeUninit::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// Exchanges this process's standard input and output for `/dev/null`: pipes that were given to it
+/// for a child's sake come to their end when the child's do.
+///
+/// # Errors
+/// There is no `/dev/null`.
+pub fn let_go_of_pipes() -> io::Result<()> {
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
