@@ -466,6 +466,11 @@ impl Line {
         self.stopping && !(self.up && self.output.mid_frame())
     }
 
+    /// When all that the tty was given has left the port, by the best knowledge there is.
+    pub fn drained_at(&self) -> Time {
+        self.output.drained_at()
+    }
+
     /// What the next process must know. After [`Line::is_stopped`].
     pub fn save(&self) -> Saved {
         Saved {

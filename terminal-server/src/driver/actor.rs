@@ -1,0 +1,493 @@
+//! The loop of one line: it owns the device for the daemon's life and the clients' sockets.
+//!
+//! It decides nothing. It waits, tells the core what happened, and does what the core says. A hang
+//! of this loop hangs the line's renewals, beacons, status and watchdog with it (I8).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sys::{BootTimer, PortError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wire::time::earliest;
+use wire::{Name, Time};
+
+use super::beacons::Board;
+use super::clock::now;
+use super::device::{Device, Ready};
+use super::listener::Arrival;
+use super::peers::{Found, Peer, Peers};
+use super::report::{self, LineReport};
+use super::state::{StateDir, StateError};
+use crate::core::config::MAX_CLIENTS;
+use crate::core::{Action, ClientId, ClientKind, Line, Saved};
+
+/// One line and all that belongs to it.
+pub(crate) struct Actor {
+    name: Name,
+    line: Line,
+    device: Device,
+    peers: Peers,
+    next_id: ClientId,
+    /// Clients whose sockets the core wants read to the end.
+    probes: VecDeque<ClientId>,
+    links: Links,
+    /// A start number on its way to the disk.
+    storing: Option<JoinHandle<Result<u32, StateError>>>,
+    timer: BootTimer,
+    /// What the longest frame takes on the wire.
+    frame_time: Duration,
+    /// The client that the core is being told of.
+    about: Option<SocketAddr>,
+    /// Something was announced that its task has not had a chance to send.
+    announced: bool,
+    stopping: bool,
+}
+
+/// What joins the line to the rest of the daemon.
+pub(crate) struct Links {
+    /// `None` on a bench line that keeps nothing.
+    pub(crate) state: Option<Arc<Mutex<StateDir>>>,
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    pub(crate) questions: mpsc::Receiver<oneshot::Sender<LineReport>>,
+    pub(crate) board: watch::Sender<Board>,
+    /// This line's place on the board.
+    pub(crate) place: usize,
+}
+
+/// Why the loop went on.
+enum Wake {
+    /// The daemon is to stop.
+    Stop,
+    /// A deadline of the core's, or a look for the device, is due.
+    Timer,
+    /// A connection.
+    Arrival(Arrival),
+    /// Somebody asks how the line stands.
+    Question(oneshot::Sender<LineReport>),
+    /// The start number is on the disk, or could not be put there.
+    Stored(Result<u32, StateError>),
+    /// The device.
+    Device(Ready),
+    /// Some clients' sockets.
+    Peers,
+    /// Probes that took more than one turn.
+    Probes,
+}
+
+impl Actor {
+    /// `line` is not drained yet; `device` is open.
+    pub(crate) fn new(
+        (name, line): (Name, Line),
+        device: Device,
+        timer: BootTimer,
+        frame_time: Duration,
+        links: Links,
+    ) -> Self {
+        Self {
+            name,
+            line,
+            device,
+            frame_time,
+            about: None,
+            peers: Peers::default(),
+            next_id: 1,
+            probes: VecDeque::new(),
+            links,
+            storing: None,
+            timer,
+            announced: false,
+            stopping: false,
+        }
+    }
+
+    /// Serves the line until `shutdown`, then leaves it in order. What is to be saved.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Saved {
+        self.settle();
+        loop {
+            let wake = self.wait(&shutdown, None).await;
+            if matches!(wake, Wake::Stop) {
+                break;
+            }
+            self.handle(wake);
+        }
+        self.stop(&shutdown).await
+    }
+
+    async fn wait(&mut self, shutdown: &CancellationToken, until: Option<Time>) -> Wake {
+        if !self.probes.is_empty() {
+            tokio::task::yield_now().await;
+            return Wake::Probes;
+        }
+        if std::mem::take(&mut self.announced) {
+            // The beacon of a change goes out before this loop does anything more.
+            tokio::task::yield_now().await;
+        }
+        let now = now();
+        let due = earliest([self.line.poll_timeout(now), self.device.retry_at(), until]);
+        let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
+        let Self { device, peers, timer, links, storing, .. } = self;
+        let io = async {
+            // Neither a flood from the line nor one from a client holds up the other: no order.
+            tokio::select! {
+                ready = device.ready(reading) => Wake::Device(ready),
+                () = peers.ready(raw) => Wake::Peers,
+            }
+        };
+        tokio::select! {
+            // A stop must not wait behind work, nor a deadline behind a flood.
+            biased;
+            () = shutdown.cancelled(), if !self.stopping => Wake::Stop,
+            () = timer.until(due.map(Time::since_boot)) => Wake::Timer,
+            stored = stored(storing) => Wake::Stored(stored),
+            Some(question) = links.questions.recv() => Wake::Question(question),
+            Some(arrival) = links.arrivals.recv(), if !self.stopping => Wake::Arrival(arrival),
+            wake = io => wake,
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) {
+        self.about = None;
+        match wake {
+            Wake::Stop => self.line.handle_stop(now()),
+            Wake::Timer => self.timer_is_due(),
+            Wake::Arrival(arrival) => self.arrive(arrival),
+            Wake::Question(answer) => {
+                // Who asked may have gone again.
+                let _ = answer.send(self.report());
+            }
+            Wake::Stored(stored) => self.stored(stored),
+            Wake::Device(Ready::Input) => self.read_device(),
+            // What did not fit is tried again below.
+            Wake::Device(Ready::Room) => {}
+            Wake::Peers => {
+                for id in self.peers.take_ready() {
+                    self.read_peer(id);
+                }
+            }
+            Wake::Probes => {}
+        }
+        self.settle();
+        for _ in 0..self.probes.len() {
+            if let Some(id) = self.probes.pop_front() {
+                self.probe(id);
+            }
+        }
+    }
+
+    // ---- what happened, told to the core
+
+    fn timer_is_due(&mut self) {
+        let now = now();
+        self.line.handle_timeout(now);
+        self.settle();
+        if self.device.retry_at().is_some_and(|at| at <= now) {
+            match self.device.retry(now) {
+                Ok(()) => {
+                    report::device(&self.name, self.device.path(), true, None);
+                    self.line.handle_device(true, now);
+                }
+                Err(error) => tracing::debug!(line = %self.name, %error, "not back yet"),
+            }
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        if self.peers.len() >= MAX_PEERS {
+            tracing::warn!(line = %self.name, peer = %arrival.address, "too many connections");
+            return;
+        }
+        let Arrival { stream, address, kind, inbox } = arrival;
+        let id = self.next_id;
+        self.next_id += 1;
+        tracing::debug!(line = %self.name, client = id, peer = %address, "connected");
+        self.peers.insert(id, Peer::new(stream, address, kind == ClientKind::Raw, inbox));
+        self.line.handle_connect(id, kind, now());
+        self.settle();
+        self.read_peer(id);
+    }
+
+    fn read_device(&mut self) {
+        let mut buf = [0; DEVICE_READ];
+        match self.device.read(&mut buf) {
+            Ok(Some(count)) => self.line.handle_input(&buf[..count], now()),
+            Ok(None) => {}
+            Err(error) => self.device_gone(&error),
+        }
+    }
+
+    fn device_gone(&mut self, error: &PortError) {
+        let now = now();
+        report::device(&self.name, self.device.path(), false, Some(error));
+        self.device.gone(now);
+        self.line.handle_device(false, now);
+    }
+
+    /// Reads a client's socket, for one turn at most.
+    fn read_peer(&mut self, id: ClientId) {
+        for _ in 0..TURN {
+            let raw = self.line.wants_raw();
+            let Some(peer) = self.peers.get(id).filter(|peer| peer.may_read(raw)) else { return };
+            let found = peer.look();
+            if matches!(found, Found::Idle) {
+                return peer.set_more(false);
+            }
+            self.found(id, found);
+        }
+        if let Some(peer) = self.peers.get(id) {
+            peer.set_more(true);
+        }
+    }
+
+    /// Reads a client's socket to its end, as the core asked.
+    fn probe(&mut self, id: ClientId) {
+        for _ in 0..TURN {
+            let Some(peer) = self.peers.get(id) else { return };
+            match peer.look_hard() {
+                Found::Idle => {
+                    self.about = Some(peer.address());
+                    self.line.handle_idle(id, now());
+                    return self.settle();
+                }
+                found => self.found(id, found),
+            }
+        }
+        // A client that sends faster than it is read is looked at again after the others.
+        self.ask_for_probe(id);
+    }
+
+    fn ask_for_probe(&mut self, id: ClientId) {
+        if !self.probes.contains(&id) {
+            self.probes.push_back(id);
+        }
+    }
+
+    fn found(&mut self, id: ClientId, found: Found) {
+        let now = now();
+        self.about = self.peers.get(id).map(|peer| peer.address());
+        match found {
+            Found::Frame(frame) => self.line.handle_frame(id, frame, now),
+            Found::Raw(bytes) => self.line.handle_raw(id, &bytes, now),
+            Found::Bad(error) => self.line.handle_bad_frame(id, error, now),
+            Found::Closed => return self.closed(id),
+            Found::Part | Found::Idle => return,
+        }
+        self.settle();
+    }
+
+    fn closed(&mut self, id: ClientId) {
+        tracing::debug!(line = %self.name, client = id, "closed");
+        self.peers.remove(id);
+        self.line.handle_closed(id, now());
+        self.settle();
+    }
+
+    fn stored(&mut self, stored: Result<u32, StateError>) {
+        self.storing = None;
+        match stored {
+            Ok(start) => {
+                self.links.board.send_modify(|board| board.start = board.start.max(start));
+                self.line.handle_stored(start, now());
+            }
+            Err(error) => {
+                report::store_failed(&self.name, &error);
+                self.line.handle_store_failed(now());
+            }
+        }
+    }
+
+    // ---- what the core says is to be done
+
+    /// Does all that the core has to say, so that the next `handle_*` may be called.
+    fn settle(&mut self) {
+        loop {
+            while let Some(action) = self.line.poll_action() {
+                self.act(action);
+            }
+            if !self.write_device() && !self.send() {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Probe(id) => self.ask_for_probe(id),
+            Action::Store(start) => self.store(start),
+            Action::Finish(id) => {
+                if let Some(peer) = self.peers.get(id) {
+                    peer.finish();
+                }
+            }
+            Action::Drop(id) => self.peers.remove(id),
+            Action::Announce => {
+                let now = now();
+                let status = self.line.status(now);
+                let place = self.links.place;
+                self.links.board.send_modify(|board| board.lines[place] = (status, now));
+                self.announced = true;
+            }
+            Action::Report(occurrence) => {
+                report::occurrence(&self.name, &occurrence, self.about);
+            }
+        }
+    }
+
+    /// One write to the device. Whether the core was told something by it.
+    fn write_device(&mut self) -> bool {
+        let now = now();
+        if self.line.poll_serial(now).is_none() {
+            return false;
+        }
+        if let Some(count) = self.device.holds() {
+            self.line.handle_port_holds(count, now);
+        }
+        let Some(bytes) = self.line.poll_serial(now) else { return true };
+        match self.device.write(bytes) {
+            Ok(None) => false,
+            Ok(Some(count)) => {
+                self.line.handle_written(count, now);
+                true
+            }
+            Err(error) => {
+                self.device_gone(&error);
+                true
+            }
+        }
+    }
+
+    /// Sends to every client what it can take. Whether the core was told something by it.
+    fn send(&mut self) -> bool {
+        let mut at = None;
+        while let Some(id) = self.peers.after(at) {
+            at = Some(id);
+            if self.send_to(id).is_err() {
+                tracing::debug!(line = %self.name, client = id, "broken");
+                self.peers.remove(id);
+                self.line.handle_closed(id, now());
+                return true;
+            }
+        }
+        false
+    }
+
+    fn send_to(&mut self, id: ClientId) -> std::io::Result<()> {
+        let now = now();
+        let Some(peer) = self.peers.get(id) else { return Ok(()) };
+        loop {
+            let mut more = false;
+            while peer.has_room() {
+                if peer.is_raw() {
+                    let Some(bytes) = self.line.poll_raw(id) else { break };
+                    peer.push_raw(&bytes);
+                } else {
+                    let Some(frame) = self.line.poll_frame(id, now) else { break };
+                    peer.push(&frame);
+                }
+                more = true;
+            }
+            peer.send()?;
+            if !peer.is_sent() {
+                return Ok(());
+            }
+            if !more {
+                return peer.close_sending();
+            }
+        }
+    }
+
+    fn store(&mut self, start: u32) {
+        // One at a time. Who needs a higher one asks again when this one is stored.
+        if self.storing.is_some() {
+            return;
+        }
+        let state = self.links.state.clone();
+        self.storing = Some(tokio::task::spawn_blocking(move || match state {
+            Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).raise(start),
+            None => Err(StateError::NotKept),
+        }));
+    }
+
+    fn report(&self) -> LineReport {
+        LineReport::new(&self.line, self.device.path(), self.peers.len(), now())
+    }
+
+    // ---- the end
+
+    /// Finishes the started frame, lets last words reach the clients, takes what is still in the
+    /// device. Each within its time.
+    async fn stop(mut self, shutdown: &CancellationToken) -> Saved {
+        let begun = now();
+        self.stopping = true;
+        self.links.arrivals.close();
+        self.line.handle_stop(begun);
+        self.settle();
+        let frame = (begun + FRAME_GRACE + self.frame_time, begun + LAST_WORDS);
+        while let Some(until) = self.stopped(frame) {
+            let wake = self.wait(shutdown, Some(until)).await;
+            self.handle(wake);
+        }
+        if !self.line.is_stopped() {
+            tracing::warn!(line = %self.name, "a frame could not be finished in time");
+        }
+        self.look_once_more().await;
+        self.device.close();
+        if let Some(storing) = self.storing.take() {
+            let _ = storing.await;
+        }
+        self.line.save()
+    }
+
+    /// `None` when all has been done or its time is over, else when to look again at the latest.
+    fn stopped(&self, (frame_until, words_until): (Time, Time)) -> Option<Time> {
+        let now = now();
+        let frame = if !self.line.is_stopped() {
+            Some(frame_until)
+        } else {
+            // Closing a port may throw away what it still holds.
+            Some(self.line.drained_at().min(frame_until))
+        };
+        let words = if self.peers.is_empty() { None } else { Some(words_until) };
+        earliest([frame.filter(|t| *t > now), words.filter(|t| *t > now)])
+    }
+
+    /// Input that came while the line was not read any more belongs to the next start.
+    async fn look_once_more(&mut self) {
+        // The reactor is asked first whether there is something: a read believes it.
+        tokio::task::yield_now().await;
+        for _ in 0..LAST_READS {
+            let mut buf = [0; DEVICE_READ];
+            match self.device.read(&mut buf) {
+                Ok(Some(count)) => self.line.handle_input(&buf[..count], now()),
+                Ok(None) | Err(_) => break,
+            }
+            self.settle();
+        }
+    }
+}
+
+/// What a write of the start number came to; never, while there is none.
+async fn stored(
+    storing: &mut Option<JoinHandle<Result<u32, StateError>>>,
+) -> Result<u32, StateError> {
+    match storing {
+        Some(handle) => handle.await.unwrap_or(Err(StateError::Unfinished)),
+        None => std::future::pending().await,
+    }
+}
+
+/// Frames, or pieces of them, taken from one client before the others have their turn.
+const TURN: usize = 64;
+/// One read of the device: all that its driver keeps.
+const DEVICE_READ: usize = 4096;
+/// Reads at the end: more than any driver keeps.
+const LAST_READS: usize = 64;
+/// Connections beyond the core's clients: they are told that the line is full. The rest is closed.
+const MAX_PEERS: usize = MAX_CLIENTS + 16;
+/// How long a frame that was started may take to be finished at the end, beyond its own time.
+const FRAME_GRACE: Duration = Duration::from_secs(2);
+/// How long clients that were told REVOKED may take to go.
+const LAST_WORDS: Duration = Duration::from_millis(250);

@@ -1,0 +1,144 @@
+//! The line's device: opened once, and again whenever it has gone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sys::{PortError, Pty, PtyError, SerialPort, Slave, Tty, TtyError};
+use thiserror::Error;
+use wire::Time;
+
+use super::options::PortOptions;
+
+/// A device that may be there or not.
+#[derive(Debug)]
+pub(crate) struct Device {
+    options: PortOptions,
+    port: Option<SerialPort>,
+    opened: Time,
+    /// When a device that has gone is looked for again.
+    retry_at: Time,
+    retry_after: Duration,
+    /// The tty took less than it was offered, so that room is worth waiting for.
+    full: bool,
+}
+
+/// Why the device cannot be opened. Nothing stays open or locked.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// A serial device.
+    #[error(transparent)]
+    Tty(#[from] TtyError),
+    /// A pseudo terminal of our own.
+    #[error(transparent)]
+    Virtual(#[from] PtyError),
+}
+
+/// What the device is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Something can be read, if only that it has gone.
+    Input,
+    /// What did not fit may fit now.
+    Room,
+}
+
+impl Device {
+    /// Opens it for the first time.
+    pub(crate) fn open(options: PortOptions, now: Time) -> Result<Self, DeviceError> {
+        let port = Some(open(&options)?);
+        let (retry_at, retry_after) = (Time::NEVER, RETRY_FIRST);
+        Ok(Self { options, port, opened: now, retry_at, retry_after, full: false })
+    }
+
+    /// The name a user knows it by.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.options {
+            PortOptions::Tty { path, .. } => path,
+            PortOptions::Virtual { link, .. } => link,
+        }
+    }
+
+    /// When [`Device::retry`] is to be called.
+    pub(crate) fn retry_at(&self) -> Option<Time> {
+        if self.port.is_none() { Some(self.retry_at) } else { None }
+    }
+
+    /// Waits until a read (if `reading`) or a write that found no room is worth trying.
+    pub(crate) async fn ready(&self, reading: bool) -> Ready {
+        let Some(port) = &self.port else { return std::future::pending().await };
+        // What a wait fails with, the read or write that follows finds too.
+        tokio::select! {
+            _ = port.readable(), if reading => Ready::Input,
+            _ = port.writable(), if self.full => Ready::Room,
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Reads what is there: the count, or `None` if there is nothing. After an error it has gone.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<Option<usize>, PortError> {
+        match &mut self.port {
+            Some(port) => port.try_read(buf),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes that the port says it still holds, where it can be believed.
+    pub(crate) fn holds(&self) -> Option<usize> {
+        self.port.as_ref()?.outq()
+    }
+
+    /// Writes the beginning of `bytes`: the count, or `None` if there is no room.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<Option<usize>, PortError> {
+        let Some(port) = &mut self.port else { return Ok(None) };
+        let written = port.try_write(bytes)?.filter(|count| *count > 0);
+        self.full = written.is_none_or(|count| count < bytes.len());
+        Ok(written)
+    }
+
+    /// It has gone: it is closed, and looked for again, the sooner the longer it had lasted.
+    pub(crate) fn gone(&mut self, now: Time) {
+        self.port = None;
+        self.full = false;
+        self.retry_after = if now.since(self.opened) > RETRY_LONGEST {
+            RETRY_FIRST
+        } else {
+            (self.retry_after * 2).min(RETRY_LONGEST)
+        };
+        self.retry_at = now + self.retry_after;
+    }
+
+    /// Closes it for good.
+    pub(crate) fn close(&mut self) {
+        self.port = None;
+        self.retry_at = Time::NEVER;
+    }
+
+    /// Tries to open it again; each failure doubles the time to the next try.
+    pub(crate) fn retry(&mut self, now: Time) -> Result<(), DeviceError> {
+        match open(&self.options) {
+            Ok(port) => {
+                self.port = Some(port);
+                self.opened = now;
+                Ok(())
+            }
+            Err(error) => {
+                self.retry_after = (self.retry_after * 2).min(RETRY_LONGEST);
+                self.retry_at = now + self.retry_after;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn open(options: &PortOptions) -> Result<SerialPort, DeviceError> {
+    match options {
+        PortOptions::Tty { path, settings } => Ok(Tty::open(path, settings)?.into()),
+        // Held, as a cable stays plugged in while the program at its far end comes and goes.
+        PortOptions::Virtual { link, .. } => Ok(Pty::open(Some(link), Slave::Held)?.into()),
+    }
+}
+
+/// A hung-up PTY or a re-enumerated adapter is back within milliseconds.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+/// Somebody has to plug something in; looking once a second costs nothing.
+const RETRY_LONGEST: Duration = Duration::from_secs(1);

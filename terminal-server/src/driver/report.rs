@@ -1,0 +1,198 @@
+//! What operators see: one log line per occurrence, and the answer of `terminal-server status`.
+//!
+//! The first word of each log line, its message, is stable: the lab and scripts look for it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sys::PortError;
+use wire::{ErrorCode, FreeCause, LineState, Name, RefuseWhy, Time};
+
+use super::state::StateError;
+use crate::core::{Counters, Line, Occurrence};
+
+/// How a terminal server stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServerReport {
+    /// Its name.
+    pub server: String,
+    /// Its release.
+    pub version: String,
+    /// The upper half of its epochs.
+    pub start: u32,
+    /// Connections closed because they said nothing in time.
+    pub silent: u64,
+    /// Connections closed because too many said nothing.
+    pub crowded: u64,
+    /// Its lines.
+    pub lines: Vec<LineReport>,
+}
+
+/// How a line stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LineReport {
+    /// Its name.
+    pub line: String,
+    /// What it is made of.
+    pub device: String,
+    /// Whether that is there.
+    pub up: bool,
+    /// `held` or `free`.
+    pub state: String,
+    /// Why it is free.
+    pub cause: Option<String>,
+    /// The holder; of a free line the last one.
+    pub holder: Option<String>,
+    /// The last grant, as `start.count`.
+    pub epoch: String,
+    /// Its lease.
+    pub lease_ms: u32,
+    /// What is left of it, or of a reservation.
+    pub left_ms: u32,
+    /// For whom the free line is kept.
+    pub reserved_for: Option<String>,
+    /// Connections.
+    pub clients: usize,
+    /// Input before this offset was acknowledged.
+    pub acked: u64,
+    /// Input before this offset was handed to somebody.
+    pub delivered: u64,
+    /// Input before this offset was read.
+    pub end: u64,
+    /// What was counted since the start.
+    pub counters: CounterReport,
+}
+
+/// The core's counters, by their lasting names.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is explained in crate::core::Counters")]
+pub struct CounterReport {
+    pub granted: u64,
+    pub refused_busy: u64,
+    pub refused_stranger: u64,
+    pub expired: u64,
+    pub stale_output: u64,
+    pub misuse: u64,
+    pub slow: u64,
+    pub full: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub bytes_lost: u64,
+}
+
+impl LineReport {
+    pub(crate) fn new(line: &Line, device: &Path, clients: usize, now: Time) -> Self {
+        let status = line.status(now);
+        let (acked, delivered, end) = line.offsets();
+        Self {
+            line: status.line.to_string(),
+            device: device.display().to_string(),
+            up: status.up,
+            state: if status.state == LineState::Held { "held" } else { "free" }.to_owned(),
+            cause: match status.state {
+                LineState::Held => None,
+                LineState::Free(cause) => Some(free_cause(cause).to_owned()),
+            },
+            holder: status.holder.map(|name| name.to_string()),
+            epoch: status.epoch.to_string(),
+            lease_ms: status.lease_ms,
+            left_ms: status.left_ms,
+            reserved_for: status.reserved_for.map(|name| name.to_string()),
+            clients,
+            acked,
+            delivered,
+            end,
+            counters: line.counters().into(),
+        }
+    }
+}
+
+impl From<Counters> for CounterReport {
+    fn from(c: Counters) -> Self {
+        Self {
+            granted: c.granted,
+            refused_busy: c.refused_busy,
+            refused_stranger: c.refused_stranger,
+            expired: c.expired,
+            stale_output: c.stale_output,
+            misuse: c.misuse,
+            slow: c.slow,
+            full: c.full,
+            bytes_in: c.bytes_in,
+            bytes_out: c.bytes_out,
+            bytes_lost: c.bytes_lost,
+        }
+    }
+}
+
+/// Logs what the core reports. `about`: the client whose message led to it, if one did.
+pub(crate) fn occurrence(line: &Name, occurrence: &Occurrence, about: Option<SocketAddr>) {
+    let peer = about.map(tracing::field::display);
+    match occurrence {
+        Occurrence::Granted { node, epoch, in_doubt } => {
+            let node = node.as_ref().map(tracing::field::display);
+            tracing::info!(%line, node, %epoch, in_doubt, peer, "granted");
+        }
+        Occurrence::Ended { epoch, cause, dropped } => {
+            let cause = free_cause(*cause);
+            tracing::info!(%line, %epoch, cause, dropped, "ended");
+        }
+        Occurrence::Refused { node, why } => {
+            tracing::info!(%line, %node, cause = refuse_why(*why), peer, "refused");
+        }
+        Occurrence::Misuse { code, text } => {
+            tracing::warn!(%line, cause = error_code(*code), text, peer, "misuse");
+        }
+        Occurrence::Lost { total } => tracing::warn!(%line, total, "lost"),
+    }
+}
+
+/// Logs that the device has gone or is back.
+pub(crate) fn device(line: &Name, path: &Path, up: bool, error: Option<&PortError>) {
+    let path = path.display();
+    match error {
+        Some(error) => tracing::warn!(%line, %path, up, %error, "device"),
+        None => tracing::info!(%line, %path, up, "device"),
+    }
+}
+
+/// Logs that a claim cannot be granted because its epoch cannot be stored.
+pub(crate) fn store_failed(line: &Name, error: &StateError) {
+    tracing::error!(%line, %error, "store");
+}
+
+fn free_cause(cause: FreeCause) -> &'static str {
+    match cause {
+        FreeCause::Restarted => "restarted",
+        FreeCause::Closed => "closed",
+        FreeCause::Lease => "lease",
+        FreeCause::Released => "released",
+        FreeCause::Reserved => "reserved",
+    }
+}
+
+fn refuse_why(why: RefuseWhy) -> &'static str {
+    match why {
+        RefuseWhy::Held => "held",
+        RefuseWhy::Reserved => "reserved",
+        RefuseWhy::Group => "group",
+        RefuseWhy::Mac => "mac",
+        RefuseWhy::Stopping => "stopping",
+        RefuseWhy::Storage => "storage",
+    }
+}
+
+fn error_code(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::BadFrame => "bad_frame",
+        ErrorCode::Version => "version",
+        ErrorCode::UnknownLine => "unknown_line",
+        ErrorCode::Unexpected => "unexpected",
+        ErrorCode::Window => "window",
+        ErrorCode::Position => "position",
+        ErrorCode::Offset => "offset",
+        ErrorCode::Slow => "slow",
+        ErrorCode::Full => "full",
+    }
+}
