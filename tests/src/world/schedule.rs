@@ -1,0 +1,363 @@
+//! One run, from its seed to its verdict.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use failover_node::core::Profile;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use terminal_server::core::FrameEnd;
+use wire::{Datagram, Frame, Role};
+
+use super::billing::record;
+use super::clock::{Clock, MS, True};
+use super::faults::Fault;
+use super::network::{Connection, Network, Segment};
+use super::nodes::NodeHost;
+use super::oracle::Oracle;
+use super::server::ServerHost;
+
+/// Faults happen until then; then everything heals.
+const HEAL: True = 5_000 * MS;
+/// I6: by so long after everything has healed, the line is served and nothing is left undone.
+const CONVERGENCE: True = 4_000 * MS;
+/// Most datagrams that are kept for replays.
+const RECORDED: usize = 500;
+
+/// What can happen at a point of true time.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A node's deadline.
+    NodeWake(usize, u64),
+    /// The terminal server's deadline.
+    ServerWake(u64),
+    /// A datagram reaches a node.
+    Datagram(usize, Rc<Datagram>),
+    /// A node's SYN reaches the terminal server's kernel.
+    Syn(usize, u64),
+    /// The process finds a new connection.
+    Accept(usize),
+    /// A node's connect has an outcome.
+    Connected(usize, u64, Result<usize, ()>),
+    /// A segment reaches the terminal server's kernel.
+    ToServer(usize, Segment),
+    /// The process reads one segment.
+    ServerReads(usize),
+    /// A segment reaches a node.
+    ToNode(usize, Segment),
+    /// The disk has stored a start number.
+    Stored(u32),
+    /// A payload has started.
+    PayloadStarts(usize, u64),
+    /// A payload has an answer ready.
+    PayloadThinks(usize, u64, Frame, u32),
+    /// A payload's frame is in the pipe.
+    PayloadWrites(usize, u64, Frame),
+    /// A payload ends as it was told.
+    PayloadEnds(usize, u64),
+    /// The node learns that its payload is gone.
+    PayloadGone(usize, u64),
+    /// The node learns that its instance has ended.
+    InstanceGone(usize, u64),
+    /// A guard's deadline.
+    GuardLooks(usize, u64),
+    /// A guard sees its node's end.
+    GuardKills(usize, u64),
+    /// The billing system begins a record.
+    Record(u32),
+    /// Bytes of a record arrive at the terminal server's tty.
+    Serial(u32, Vec<u8>),
+    /// Something goes wrong.
+    Fault(Fault),
+    /// A process starts.
+    StartNode(usize),
+    /// Likewise.
+    StartServer,
+    /// A stopped process goes on.
+    ResumeNode(usize),
+    /// Likewise.
+    ResumeServer,
+    /// A cut heals.
+    EndCut(Vec<(usize, usize)>),
+    /// Datagrams are no longer lost.
+    EndLoss,
+    /// Delays are small again.
+    EndSlow,
+    /// Everything heals, for good.
+    Heal,
+}
+
+/// The whole world.
+#[derive(Debug)]
+pub struct World {
+    /// True time.
+    pub now: True,
+    queue: BTreeMap<(True, u64), Event>,
+    queued: u64,
+    /// All chance comes from here.
+    pub rng: ChaCha8Rng,
+    /// The nodes' hosts.
+    pub nodes: Vec<NodeHost>,
+    /// The terminal server's host, behind the last node in the network's tables.
+    pub server: ServerHost,
+    /// Who reaches whom.
+    pub network: Network,
+    /// Every connection there was.
+    pub connections: Vec<Connection>,
+    /// The judge.
+    pub oracle: Oracle,
+    /// The group's times.
+    pub profile: Profile,
+    /// One character on the line.
+    pub char_time: True,
+    /// Until when each node's payload is busy.
+    pub payload_busy: Vec<True>,
+    /// Datagrams for replays.
+    pub recorded: VecDeque<Rc<Datagram>>,
+    /// What happened how often.
+    pub coverage: BTreeMap<&'static str, u64>,
+    /// Everything works from now on.
+    pub healed: bool,
+    records_until: True,
+    events: u64,
+    trace: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Replays it.
+    pub seed: u64,
+    /// The first broken invariant.
+    pub violation: Option<String>,
+    /// What happened how often.
+    pub coverage: BTreeMap<&'static str, u64>,
+    /// Records that were dealt with.
+    pub records: usize,
+    /// Events that were handled.
+    pub events: u64,
+    /// Virtual time from healing until all was well, in milliseconds.
+    pub convergence_ms: u64,
+}
+
+/// Runs the schedule of one seed. `trace` prints every event.
+pub fn run(seed: u64, trace: bool) -> Outcome {
+    let mut world = World::new(seed, trace);
+    let converged = world.run();
+    Outcome {
+        seed,
+        violation: world.oracle.violation.take(),
+        records: world.oracle.done(),
+        coverage: world.coverage,
+        events: world.events,
+        convergence_ms: (converged.saturating_sub(HEAL)) / MS,
+    }
+}
+
+impl World {
+    /// The world of a seed, before anything has happened.
+    fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) };
+        let mut clock = |_| Clock::new(rng.random_range(1..1000) * 1000 * MS, rng.random_range(-400..=400));
+        let nodes: Vec<_> = (0..count).map(&mut clock).map(NodeHost::new).collect();
+        let mut server = ServerHost::new(clock(count));
+        server.frame_end = if rng.random_bool(0.8) { FrameEnd::Finish } else { FrameEnd::Cut };
+        let profile = if rng.random_bool(0.3) { Profile::FAST } else { Profile::STANDARD };
+        let char_time = if rng.random_bool(0.7) { 1_041_667 } else { 86_806 };
+        let network = Network::new(&mut rng);
+        let mut world = Self {
+            now: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            payload_busy: vec![0; nodes.len()],
+            nodes,
+            server,
+            network,
+            connections: Vec::new(),
+            oracle: Oracle::default(),
+            profile,
+            char_time,
+            recorded: VecDeque::new(),
+            coverage: BTreeMap::new(),
+            healed: false,
+            records_until: HEAL + 300 * MS,
+            events: 0,
+            trace,
+            rng,
+        };
+        world.oracle.cut_allowed = world.server.frame_end == FrameEnd::Cut;
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        self.at(0, Event::StartServer);
+        let together = self.rng.random_bool(0.5);
+        for i in 0..self.nodes.len() {
+            let at = if together { MS } else { self.rng.random_range(0..700 * MS) };
+            self.at(at, Event::StartNode(i));
+        }
+        self.at(50 * MS, Event::Record(0));
+        self.at(HEAL, Event::Heal);
+        for _ in 0..self.rng.random_range(3..10) {
+            let at = self.rng.random_range(300 * MS..HEAL - 200 * MS);
+            let fault = Fault::draw(self.nodes.len(), &mut self.rng);
+            self.at(at, Event::Fault(fault));
+        }
+    }
+
+    /// Something will happen.
+    pub fn at(&mut self, at: True, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at.max(self.now), self.queued), event);
+    }
+
+    /// Until all is well after the healing, or something is broken. Answers when that was.
+    fn run(&mut self) -> True {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.events += 1;
+            if self.trace {
+                println!("{:>10.3} ms  {event:?}", at as f64 / MS as f64);
+            }
+            self.handle(event);
+            (0..self.nodes.len()).for_each(|i| self.check_payload(i));
+            if self.oracle.violation.is_some() || self.is_well() {
+                break;
+            }
+            if self.now > HEAL + CONVERGENCE {
+                let roles: Vec<_> = self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
+                let open = self.oracle.open();
+                self.oracle.fail(format!("I6: not converged: {open} records open, roles {roles:?}"));
+            }
+        }
+        self.now
+    }
+
+    fn is_well(&self) -> bool {
+        let coordinator = |h: &NodeHost| {
+            h.payload.is_some() && h.process.as_ref().is_some_and(|n| n.role() == Role::Coordinator)
+        };
+        self.now > self.records_until + 100 * MS
+            && self.oracle.open() == 0
+            && self.nodes.iter().filter(|h| coordinator(h)).count() == 1
+            && self.nodes.iter().all(|h| h.process.is_some())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::NodeWake(i, _)
+            | Event::Datagram(i, _)
+            | Event::Connected(i, ..)
+            | Event::PayloadWrites(i, ..)
+            | Event::PayloadGone(i, _)
+            | Event::InstanceGone(i, _) => self.node_event(i, event),
+            Event::ToNode(conn, _) => self.node_event(self.connections[conn].node, event),
+            Event::ServerWake(_) | Event::Accept(_) | Event::ServerReads(_) | Event::Stored(_) => {
+                self.server_event(event);
+            }
+            Event::Syn(i, instance) => self.syn(i, instance),
+            Event::ToServer(conn, segment) => self.arrived(conn, segment),
+            Event::PayloadStarts(i, instance) => self.payload_starts(i, instance),
+            Event::PayloadThinks(i, instance, frame, number) => {
+                self.payload_thinks(i, instance, frame, number);
+            }
+            Event::PayloadEnds(i, instance) => self.payload_ends(i, instance),
+            Event::GuardLooks(i, instance) => self.guard_looks(i, instance),
+            Event::GuardKills(i, instance) => self.guard_kills(i, instance),
+            Event::Record(number) => self.send_record(number),
+            Event::Serial(number, bytes) => self.serial_input(number, &bytes),
+            Event::Fault(fault) => self.apply(fault),
+            Event::StartNode(i) => self.start_node(i),
+            Event::StartServer => self.start_server(),
+            Event::ResumeNode(i) => self.resume_node(i),
+            Event::ResumeServer => self.resume_server(),
+            Event::EndCut(pairs) => self.end_cut(&pairs),
+            Event::EndLoss => self.network.loss = 0,
+            Event::EndSlow => self.network.delay_max = MS,
+            Event::Heal => self.heal(),
+        }
+    }
+
+    /// A record goes over the cable in one to three pieces, each as long as its characters take.
+    fn send_record(&mut self, number: u32) {
+        self.oracle.record_sent(number);
+        let bytes = record(number);
+        let mut at = self.now;
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(self.rng.random_range(1..=rest.len()));
+            at += piece.len() as True * self.char_time;
+            self.at(at, Event::Serial(number, piece.to_vec()));
+            rest = after;
+        }
+        let gap = self.rng.random_range(5 * MS..120 * MS);
+        if at + gap < self.records_until {
+            self.at(at + gap, Event::Record(number + 1));
+        }
+    }
+
+    /// A segment goes into a connection.
+    pub fn send(&mut self, conn: usize, to_server: bool, segment: Segment) {
+        let (node, server) = (self.connections[conn].node, self.nodes.len());
+        let cut = match to_server {
+            true => self.network.cut[node][server],
+            false => self.network.cut[server][node],
+        };
+        let held = &mut self.connections[conn].held[usize::from(to_server)];
+        if cut || !held.is_empty() {
+            held.push_back(segment);
+            return;
+        }
+        let delay = self.network.delay(&mut self.rng);
+        let at = self.connections[conn].arrival(to_server, self.now, delay);
+        let event = match to_server {
+            true => Event::ToServer(conn, segment),
+            false => Event::ToNode(conn, segment),
+        };
+        self.at(at, event);
+    }
+
+    /// A datagram goes to every node.
+    pub fn multicast(&mut self, from: usize, datagram: &Rc<Datagram>) {
+        if self.recorded.len() < RECORDED {
+            self.recorded.push_back(datagram.clone());
+        }
+        for to in 0..self.nodes.len() {
+            for at in self.network.arrivals(from, to, self.now, &mut self.rng) {
+                self.at(at, Event::Datagram(to, datagram.clone()));
+            }
+        }
+    }
+
+    fn end_cut(&mut self, pairs: &[(usize, usize)]) {
+        for (from, to) in pairs {
+            self.network.cut[*from][*to] = false;
+        }
+        self.send_held();
+    }
+
+    /// What a cut held back is sent again, in order.
+    fn send_held(&mut self) {
+        for conn in 0..self.connections.len() {
+            for to_server in [false, true] {
+                let held = std::mem::take(&mut self.connections[conn].held[usize::from(to_server)]);
+                held.into_iter().for_each(|segment| self.send(conn, to_server, segment));
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        self.healed = true;
+        self.network.heal();
+        self.send_held();
+        self.resume_server();
+        for i in 0..self.nodes.len() {
+            self.resume_node(i);
+            // One that was told to stop still ends, and is started by its own event.
+            self.at(self.now, Event::StartNode(i));
+        }
+        self.at(self.now, Event::StartServer);
+    }
+}

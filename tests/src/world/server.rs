@@ -1,0 +1,391 @@
+//! The terminal server's driver, and the tty under it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::RngExt;
+use terminal_server::core::{
+    Action, Announcer, ClientKind, FrameEnd, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
+};
+use wire::{Datagram, Frame, FreeCause, Nonce, Time};
+
+use super::clock::{Clock, MS, True};
+use super::network::Segment;
+use super::nodes::{group, key, line};
+use super::schedule::{Event, World};
+
+/// The terminal server's host.
+#[derive(Debug)]
+pub struct ServerHost {
+    /// Its clock.
+    pub clock: Clock,
+    /// The process, while it runs.
+    pub process: Option<(Line, Announcer)>,
+    /// It is stopped: what comes waits in its buffers.
+    pub paused: bool,
+    /// Deadlines and answers of the disk that wait.
+    pub inbox: VecDeque<Event>,
+    /// The tty's input that the process has not read.
+    pub tty: Vec<u8>,
+    /// What a started frame does at the end of its grant.
+    pub frame_end: FrameEnd,
+    /// The disk: the start number, and what a clean stop left.
+    start: u32,
+    saved: Option<Saved>,
+    first: bool,
+    wake: u64,
+    stopping: bool,
+    /// When it will be started again after a clean stop.
+    restart_in: True,
+}
+
+impl ServerHost {
+    /// A host whose terminal server has never run.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            process: None,
+            paused: false,
+            inbox: VecDeque::new(),
+            tty: Vec::new(),
+            frame_end: FrameEnd::Finish,
+            start: 100,
+            saved: None,
+            first: true,
+            wake: 0,
+            stopping: false,
+            restart_in: 0,
+        }
+    }
+}
+
+impl World {
+    /// The terminal server's process starts.
+    pub fn start_server(&mut self) {
+        if self.server.process.is_some() {
+            return;
+        }
+        let now = self.server_time();
+        let host = &mut self.server;
+        host.paused = false;
+        host.stopping = false;
+        host.inbox.clear();
+        host.start += 1;
+        let saved = host.saved.take();
+        let unclean = saved.is_none() && !host.first;
+        host.first = false;
+        let config = LineConfig {
+            groups: vec![GroupKeys { group: group(), keys: vec![key()] }],
+            frame_end: host.frame_end,
+            char_time: Duration::from_nanos(self.char_time),
+            ..LineConfig::new(line(), "server".parse().expect("letters"))
+        };
+        let start = Start { number: host.start, saved, unclean };
+        let line = Line::new(config, start, now);
+        let names = (group(), "server".parse().expect("letters"));
+        let interval = Duration::from_millis(100);
+        let announcer = Announcer::new(names, host.start, interval, &[line.status(now)], now);
+        host.process = Some((line, announcer));
+        self.drain_server(VecDeque::new());
+        self.read_tty();
+    }
+
+    /// The terminal server's process ends without a word; the kernel closes its sockets and
+    /// throws the tty's input away.
+    pub fn kill_server(&mut self) {
+        if self.server.process.take().is_none() {
+            return;
+        }
+        self.oracle.server_killed();
+        self.server.tty.clear();
+        self.server.paused = false;
+        self.server.inbox.clear();
+        self.close_all();
+    }
+
+    /// SIGTERM; it will be started again `restart_in` after it has ended.
+    pub fn stop_server(&mut self, restart_in: True) {
+        let now = self.server_time();
+        self.server.restart_in = restart_in;
+        self.server.stopping = true;
+        if let Some((line, _)) = &mut self.server.process {
+            line.handle_stop(now);
+            self.drain_server(VecDeque::new());
+            self.finish_stop();
+        }
+    }
+
+    fn finish_stop(&mut self) {
+        if !self.server.stopping || self.server.paused {
+            return;
+        }
+        let done = self.server.process.take_if(|(line, _)| line.is_stopped());
+        if let Some((line, _)) = done {
+            self.server.saved = Some(line.save());
+            self.server.stopping = false;
+            self.close_all();
+            self.at(self.now + self.server.restart_in, Event::StartServer);
+        }
+    }
+
+    fn close_all(&mut self) {
+        for conn in 0..self.connections.len() {
+            self.connections[conn].unread.clear();
+            if !self.connections[conn].server_closed {
+                self.connections[conn].server_closed = true;
+                self.send(conn, false, Segment::Fin);
+            }
+        }
+    }
+
+    /// A node connects: the kernel answers, even if the process is stopped.
+    pub fn connect(&mut self, i: usize) {
+        let server = self.nodes.len();
+        let instance = self.nodes[i].instance;
+        if self.network.cut[i][server] || self.network.cut[server][i] {
+            return;
+        }
+        let delay = self.network.delay(&mut self.rng) + self.network.delay(&mut self.rng);
+        self.at(self.now + delay, Event::Syn(i, instance));
+    }
+
+    /// The connection is made, or refused.
+    pub fn syn(&mut self, i: usize, instance: u64) {
+        if self.server.process.is_none() || self.server.stopping {
+            return self.node_event(i, Event::Connected(i, instance, Err(())));
+        }
+        let conn = self.connections.len();
+        self.connections.push(super::network::Connection::new(i));
+        self.server_event(Event::Accept(conn));
+        self.node_event(i, Event::Connected(i, instance, Ok(conn)));
+    }
+
+    /// A segment has arrived in the kernel; the process reads it a little later.
+    pub fn arrived(&mut self, conn: usize, segment: Segment) {
+        if self.server.process.is_none() || self.connections[conn].server_closed {
+            if !matches!(segment, Segment::Fin) {
+                self.send(conn, false, Segment::Fin);
+            }
+            return;
+        }
+        self.connections[conn].unread.push_back(segment);
+        let at = self.now + self.rng.random_range(0..MS / 5);
+        self.at(at, Event::ServerReads(conn));
+    }
+
+    /// An event for the terminal server: handled now, or when it runs again.
+    pub fn server_event(&mut self, event: Event) {
+        if self.server.process.is_none() {
+            return;
+        }
+        if self.server.paused {
+            self.server.inbox.push_back(event);
+            return;
+        }
+        let now = self.server_time();
+        let wake = self.server.wake;
+        let Some((line, _)) = &mut self.server.process else { return };
+        match event {
+            Event::ServerWake(w) if w != wake => return,
+            Event::ServerWake(_) => line.handle_timeout(now),
+            Event::Accept(conn) => {
+                let nonce = Nonce([conn as u8 ^ 0x5a; 16]);
+                line.handle_connect(conn as u64, ClientKind::Line { nonce }, now);
+            }
+            Event::ServerReads(conn) => {
+                self.read_segment(conn);
+            }
+            Event::Stored(start) => line.handle_stored(start, now),
+            _ => return,
+        }
+        self.drain_server(VecDeque::new());
+        self.finish_stop();
+    }
+
+    /// It goes on; deadlines come before or after what lies unread.
+    pub fn resume_server(&mut self) {
+        if !self.server.paused {
+            return;
+        }
+        self.server.paused = false;
+        self.server.wake += 1;
+        let wake = Event::ServerWake(self.server.wake);
+        let mut events: Vec<_> = self.server.inbox.drain(..).collect();
+        events.retain(|e| !matches!(e, Event::ServerWake(_)));
+        let at = if self.rng.random_bool(0.7) { 0 } else { events.len() };
+        events.insert(at, wake);
+        for event in events {
+            // A wake in this list is always meant.
+            if let Event::ServerWake(w) = &event {
+                self.server.wake = *w;
+            }
+            self.server_event(event);
+        }
+        self.read_tty();
+        self.finish_stop();
+    }
+
+    /// Hands one unread segment to the core. Whether there was one.
+    fn read_segment(&mut self, conn: usize) -> bool {
+        let now = self.server_time();
+        let Some((line, _)) = &mut self.server.process else { return false };
+        match self.connections[conn].unread.pop_front() {
+            Some(Segment::Frame(frame)) => line.handle_frame(conn as u64, frame, now),
+            Some(Segment::Fin) => {
+                line.handle_closed(conn as u64, now);
+                self.connections[conn].server_closed = true;
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Everything the line has to say; one probe at a time, since each is a `handle_*` of its own.
+    fn drain_server(&mut self, mut probes: VecDeque<usize>) {
+        loop {
+            self.drain_clients();
+            self.drain_serial();
+            let now = self.server_time();
+            while let Some(action) =
+                self.server.process.as_mut().and_then(|(line, _)| line.poll_action())
+            {
+                self.server_action(action, &mut probes);
+            }
+            let Some(conn) = probes.pop_front() else { break };
+            if self.read_segment(conn) {
+                probes.push_front(conn);
+            } else if let Some((line, _)) = &mut self.server.process {
+                line.handle_idle(conn as u64, now);
+            }
+        }
+        self.send_beacons();
+        self.schedule_server();
+    }
+
+    fn drain_clients(&mut self) {
+        let now = self.server_time();
+        for conn in 0..self.connections.len() {
+            if self.connections[conn].server_closed {
+                continue;
+            }
+            loop {
+                let Some((line, _)) = &mut self.server.process else { return };
+                let Some(frame) = line.poll_frame(conn as u64, now) else { break };
+                self.connections[conn].granted |= matches!(frame, Frame::Grant(_));
+                self.send(conn, false, Segment::Frame(frame));
+            }
+        }
+    }
+
+    fn drain_serial(&mut self) {
+        let now = self.server_time();
+        loop {
+            let Some((line, _)) = &mut self.server.process else { return };
+            let Some(bytes) = line.poll_serial(now) else { return };
+            // A tty takes what it likes.
+            let count = self.rng.random_range(1..=bytes.len());
+            self.oracle.wire(&bytes[..count]);
+            line.handle_written(count, now);
+        }
+    }
+
+    fn server_action(&mut self, action: Action, probes: &mut VecDeque<usize>) {
+        let now = self.server_time();
+        match action {
+            Action::Probe(id) => probes.push_back(id as usize),
+            Action::Store(start) => {
+                self.server.start = self.server.start.max(start);
+                if let Some((_, announcer)) = &mut self.server.process {
+                    announcer.handle_start(start);
+                }
+                self.at(self.now + 5 * MS, Event::Stored(start));
+            }
+            Action::Finish(id) => {
+                self.drain_clients();
+                self.send(id as usize, false, Segment::Fin);
+            }
+            Action::Drop(id) => {
+                self.connections[id as usize].server_closed = true;
+                self.send(id as usize, false, Segment::Fin);
+            }
+            Action::Announce => {
+                if let Some((line, announcer)) = &mut self.server.process {
+                    announcer.handle_status(line.status(now), now);
+                }
+            }
+            Action::Report(Occurrence::Granted { node: Some(node), epoch, .. }) => {
+                let node = node.as_str()[1..].parse().unwrap_or(usize::MAX);
+                self.oracle.granted(epoch, node);
+            }
+            Action::Report(Occurrence::Ended { cause, .. }) => {
+                if cause == FreeCause::Lease {
+                    let conn = self.last_holder();
+                    let renew = |s: &Segment| matches!(s, Segment::Frame(Frame::Renew(_)));
+                    let unread = conn.is_some_and(|c| self.connections[c].unread.iter().any(renew));
+                    self.oracle.expired(unread);
+                }
+            }
+            Action::Report(Occurrence::Misuse { code, text }) => {
+                self.oracle.fail(format!("the terminal server objects: {code:?}: {text}"));
+            }
+            Action::Report(_) => {}
+        }
+    }
+
+    /// The connection of the last grant: the newest whose lease is known.
+    fn last_holder(&self) -> Option<usize> {
+        (0..self.connections.len()).rev().find(|c| self.connections[*c].granted)
+    }
+
+    fn send_beacons(&mut self) {
+        let now = self.server_time();
+        let from = self.nodes.len();
+        while let Some(beacon) =
+            self.server.process.as_mut().and_then(|(_, announcer)| announcer.poll_beacon(now))
+        {
+            self.multicast(from, &Rc::new(Datagram::Beacon(beacon)));
+        }
+    }
+
+    fn schedule_server(&mut self) {
+        let now = self.server_time();
+        self.server.wake += 1;
+        let Some((line, announcer)) = &self.server.process else { return };
+        let deadline = wire::time::earliest([line.poll_timeout(now), announcer.poll_timeout()]);
+        if let Some(local) = deadline {
+            let at = self.server.clock.true_time(local).max(self.now);
+            let event = Event::ServerWake(self.server.wake);
+            let at = at + self.rng.random_range(1..MS / 2);
+            self.at(at, event);
+        }
+    }
+
+    /// Bytes have come over the cable. The tty keeps them while the terminal server restarts, but
+    /// nobody does after it was killed.
+    pub fn serial_input(&mut self, number: u32, bytes: &[u8]) {
+        if self.server.process.is_some() || self.server.saved.is_some() {
+            self.server.tty.extend(bytes);
+        } else {
+            self.oracle.excuse(number);
+        }
+        self.read_tty();
+    }
+
+    fn read_tty(&mut self) {
+        if self.server.paused || self.server.stopping {
+            return;
+        }
+        let now = self.server_time();
+        let Some((line, _)) = &mut self.server.process else { return };
+        if !self.server.tty.is_empty() && line.wants_input() {
+            line.handle_input(&std::mem::take(&mut self.server.tty), now);
+            self.drain_server(VecDeque::new());
+        }
+    }
+
+    /// The terminal server's own clock, now.
+    pub fn server_time(&self) -> Time {
+        self.server.clock.local(self.now)
+    }
+}

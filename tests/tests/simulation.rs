@@ -1,0 +1,53 @@
+//! The simulated world holds its invariants under drawn faults.
+//!
+//! `LINEKEEPER_SCHEDULES` sets how many schedules run, `LINEKEEPER_SEED` where they begin. One that
+//! fails is replayed alone, with every event, by `LINEKEEPER_REPLAY=<seed>`.
+
+use std::collections::BTreeMap;
+
+use linekeeper_tests::world::{self, Outcome};
+
+/// What an ordinary test run does; CI runs 20,000.
+const SCHEDULES: u64 = 2_000;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn invariants_hold_in_every_schedule() {
+    if let Some(seed) = setting("LINEKEEPER_REPLAY") {
+        let outcome = world::run(seed, true);
+        println!("{outcome:#?}");
+        assert_eq!(outcome.violation, None);
+        return;
+    }
+    let first = setting("LINEKEEPER_SEED").unwrap_or(1);
+    let count = setting("LINEKEEPER_SCHEDULES").unwrap_or(SCHEDULES);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let share = |t: u64| move || (first + t..first + count).step_by(threads as usize).map(|seed| world::run(seed, false)).collect::<Vec<_>>();
+        let workers: Vec<_> = (0..threads).map(|t| scope.spawn(share(t))).collect();
+        workers.into_iter().flat_map(|w| w.join().expect("no panic in the world")).collect()
+    });
+    report(first, &outcomes);
+    let broken: Vec<_> = outcomes.iter().filter(|o| o.violation.is_some()).collect();
+    for outcome in broken.iter().take(10) {
+        println!("seed {}: {}", outcome.seed, outcome.violation.as_deref().unwrap_or_default());
+    }
+    assert!(broken.is_empty(), "{} of {count} schedules broke an invariant; replay one with LINEKEEPER_REPLAY=<seed>", broken.len());
+}
+
+fn report(first: u64, outcomes: &[Outcome]) {
+    let mut coverage = BTreeMap::<_, u64>::new();
+    for (word, count) in outcomes.iter().flat_map(|o| &o.coverage) {
+        *coverage.entry(word).or_default() += count;
+    }
+    let events: u64 = outcomes.iter().map(|o| o.events).sum();
+    let records: usize = outcomes.iter().map(|o| o.records).sum();
+    let slowest = outcomes.iter().map(|o| o.convergence_ms).max().unwrap_or_default();
+    println!("{} schedules from seed {first}: {events} events, {records} records, slowest convergence {slowest} ms", outcomes.len());
+    for (word, count) in coverage {
+        println!("{count:>10}  {word}");
+    }
+}
