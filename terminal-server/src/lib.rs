@@ -2,8 +2,14 @@
 //!
 //! - [`core`]: what it decides, sans-IO
 //! - [`driver`]: what it does, around the core
+//! - [`cli`], [`program`]: the command line, and what the binary does with it
+//! - [`ports`], [`table`]: what it prints
 
+pub mod cli;
 pub mod core;
 pub mod driver;
+pub mod ports;
+pub mod program;
+pub mod table;
 
-pub use driver::{Access, BeaconOptions, Options, PortOptions, Server};
+pub use driver::{Access, BeaconOptions, Options, PortOptions, Server, run};

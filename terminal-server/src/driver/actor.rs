@@ -38,6 +38,8 @@ pub(crate) struct Actor {
     /// A start number on its way to the disk.
     storing: Option<JoinHandle<Result<u32, StateError>>>,
     timer: BootTimer,
+    /// When the service manager is to be told again that the loop turns.
+    watchdog_at: Time,
     /// What the longest frame takes on the wire.
     frame_time: Duration,
     /// The client that the core is being told of.
@@ -56,13 +58,15 @@ pub(crate) struct Links {
     pub(crate) board: watch::Sender<Board>,
     /// This line's place on the board.
     pub(crate) place: usize,
+    /// How often the service manager wants to hear that the loop turns.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 /// Why the loop went on.
 enum Wake {
     /// The daemon is to stop.
     Stop,
-    /// A deadline of the core's, or a look for the device, is due.
+    /// A deadline of the core's, a look for the device or a sign of life is due.
     Timer,
     /// A connection.
     Arrival(Arrival),
@@ -91,6 +95,7 @@ impl Actor {
             name,
             line,
             device,
+            watchdog_at: Time::ZERO,
             frame_time,
             about: None,
             peers: Peers::default(),
@@ -127,7 +132,9 @@ impl Actor {
             tokio::task::yield_now().await;
         }
         let now = now();
-        let due = earliest([self.line.poll_timeout(now), self.device.retry_at(), until]);
+        let watchdog = self.links.watchdog.map(|_| self.watchdog_at);
+        let retry = self.device.retry_at();
+        let due = earliest([self.line.poll_timeout(now), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
         let Self { device, peers, timer, links, storing, .. } = self;
         let io = async {
@@ -184,6 +191,10 @@ impl Actor {
         let now = now();
         self.line.handle_timeout(now);
         self.settle();
+        if let Some(interval) = self.links.watchdog.filter(|_| self.watchdog_at <= now) {
+            self.watchdog_at = now + interval;
+            daemon::notify::watchdog();
+        }
         if self.device.retry_at().is_some_and(|at| at <= now) {
             match self.device.retry(now) {
                 Ok(()) => {

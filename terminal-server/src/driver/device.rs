@@ -52,10 +52,7 @@ impl Device {
 
     /// The name a user knows it by.
     pub(crate) fn path(&self) -> &Path {
-        match &self.options {
-            PortOptions::Tty { path, .. } => path,
-            PortOptions::Virtual { link, .. } => link,
-        }
+        self.options.path()
     }
 
     /// When [`Device::retry`] is to be called.

@@ -25,4 +25,4 @@ pub mod state_file;
 
 pub use options::{Access, BeaconOptions, Options, PortOptions};
 pub use report::{CounterReport, LineReport, ServerReport};
-pub use server::{Asker, Server, StartError};
+pub use server::{Asker, RunError, Server, StartError, run};

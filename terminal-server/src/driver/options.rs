@@ -1,7 +1,7 @@
 //! What a terminal server is told at its start, checked already.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sys::{Flow, LineSettings};
@@ -128,6 +128,14 @@ impl Options {
 }
 
 impl PortOptions {
+    /// The name a user knows it by.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Tty { path, .. } => path,
+            Self::Virtual { link, .. } => link,
+        }
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &LineSettings {
         match self {

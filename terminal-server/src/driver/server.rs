@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon::{Exit, Request, StatusError, StatusSocket};
 use sys::{BootTimer, DatagramSender};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
@@ -33,6 +33,7 @@ pub struct Server {
     state: Option<Arc<Mutex<StateDir>>>,
     device: Device,
     senders: Vec<DatagramSender>,
+    status: Option<StatusSocket>,
     socket: TcpListener,
     /// The beacons' and the line's.
     timers: (BootTimer, BootTimer),
@@ -70,13 +71,8 @@ pub enum StartError {
         source: io::Error,
     },
     /// The status socket.
-    #[error("failed to open the status socket {path}: {source}")]
-    Status {
-        /// Where.
-        path: PathBuf,
-        /// What is the matter.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// Claims need epochs that grow over restarts.
     #[error("a line with keys needs a state directory: pass --state DIR")]
     NoState,
@@ -85,10 +81,29 @@ pub enum StartError {
     Timer(io::Error),
 }
 
+/// Why a terminal server ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It stopped, and the line's input could not be left to the next start.
+    #[error("failed to leave the line to the next start: {0}")]
+    Save(StateError),
+}
+
+/// Binds and serves until `shutdown`.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    Server::bind(options).await?.serve(shutdown).await.map_err(RunError::Save)
+}
+
 impl Server {
     /// Does everything up to letting clients in: locks the state, opens the device, binds, raises
     /// and syncs the start number, listens.
-    pub fn bind(options: Options) -> Result<Self, StartError> {
+    pub async fn bind(options: Options) -> Result<Self, StartError> {
         if options.state.is_none() && matches!(options.access, Access::Line { .. }) {
             return Err(StartError::NoState);
         }
@@ -98,6 +113,10 @@ impl Server {
         };
         let device = Device::open(options.port.clone(), now())?;
         let senders = senders(&options)?;
+        let status = match &options.status {
+            Some(path) => Some(StatusSocket::bind(path).await?),
+            None => None,
+        };
         let timer = || BootTimer::new().map_err(StartError::Timer);
         let timers = (timer()?, timer()?);
         let address = options.access.listen();
@@ -128,6 +147,7 @@ impl Server {
             state,
             device,
             senders,
+            status,
             socket,
             timers,
             counters,
@@ -162,6 +182,12 @@ impl Server {
     /// The line's input could not be left to the next start.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StateError> {
         let line = self.options.line.clone();
+        let (server, listen) = (self.options.server.clone(), self.address);
+        tracing::info!(
+            %server, %line, %listen, start = self.start.number,
+            version = env!("CARGO_PKG_VERSION"), "ready"
+        );
+        daemon::notify::ready(&format!("line {line} on {listen}"));
         let state = self.state.clone();
         let (running, actor) = self.assemble(&shutdown);
         let saved = actor.run(shutdown).await;
@@ -170,12 +196,14 @@ impl Server {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.finish(&line, saved)?;
         }
+        tracing::info!(%server, %line, "stopped");
         Ok(())
     }
 
     /// Starts the tasks around the line's loop; the loop itself is the caller's.
     fn assemble(self, shutdown: &CancellationToken) -> (Running, Actor) {
-        let Self { options, start, state, device, senders, socket, timers, .. } = self;
+        let asker = self.asker();
+        let Self { options, start, state, device, senders, status, socket, timers, .. } = self;
         let (name, number) = (options.line.clone(), start.number);
         let line = Line::new(options.line_config(), start, now());
         let statuses = vec![(line.status(now()), now())];
@@ -197,10 +225,22 @@ impl Server {
             counters: self.counters,
         };
         let listener = tokio::spawn(listener.run(shutdown.clone()));
-        let links = Links { state, arrivals, questions: self.questions, board, place: 0 };
+        let status = status.map(|socket| {
+            let (ask, questions) = mpsc::channel(QUESTIONS);
+            tokio::spawn(answer(asker, questions));
+            tokio::spawn(socket.serve(ask, shutdown.clone()))
+        });
+        let links = Links {
+            state,
+            arrivals,
+            questions: self.questions,
+            board,
+            place: 0,
+            watchdog: daemon::notify::watchdog_interval(),
+        };
         let frame_time = options.port.settings().time_of(MAX_OUTPUT as u64);
         let actor = Actor::new((name, line), device, timers.1, frame_time, links);
-        (Running { listener, herald }, actor)
+        (Running { listener, herald, status }, actor)
     }
 }
 
@@ -208,6 +248,7 @@ impl Server {
 struct Running {
     listener: JoinHandle<()>,
     herald: Option<JoinHandle<()>>,
+    status: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -215,8 +256,26 @@ impl Running {
     async fn end(self) {
         self.listener.abort();
         let _ = self.listener.await;
-        if let Some(herald) = self.herald {
-            let _ = herald.await;
+        for task in [self.herald, self.status].into_iter().flatten() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl From<&RunError> for Exit {
+    fn from(error: &RunError) -> Self {
+        match error {
+            RunError::Start(StartError::State(error)) | RunError::Save(error) => error.into(),
+            RunError::Start(StartError::Device(DeviceError::Tty(error))) => error.into(),
+            RunError::Start(StartError::Device(DeviceError::Virtual(error))) => error.into(),
+            RunError::Start(StartError::Listen { source, .. }) => source.into(),
+            RunError::Start(StartError::Beacon { .. }) => Self::Unavailable,
+            RunError::Start(StartError::Status(error)) => match error {
+                StatusError::InUse(_) => Self::Unavailable,
+                _ => Self::CannotCreate,
+            },
+            RunError::Start(StartError::NoState) => Self::Usage,
+            RunError::Start(StartError::Timer(_)) => Self::OsError,
         }
     }
 }
@@ -256,6 +315,16 @@ impl Asker {
             silent: self.counters.slow.load(Ordering::Relaxed),
             crowded: self.counters.crowded.load(Ordering::Relaxed),
             lines,
+        }
+    }
+}
+
+/// Answers the status socket's clients until there are none any more.
+async fn answer(asker: Asker, mut questions: mpsc::Receiver<Request>) {
+    while let Some(question) = questions.recv().await {
+        match question.command.as_str() {
+            "status" => question.reply(asker.ask().await),
+            _ => question.refuse("a terminal server answers `status` only"),
         }
     }
 }

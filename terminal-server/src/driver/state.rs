@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use daemon::Exit;
 use thiserror::Error;
 use wire::Name;
 
@@ -156,6 +157,18 @@ impl StateDir {
 pub fn first_start() -> u32 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| u32::try_from(since.as_secs()).unwrap_or(0))
+}
+
+impl From<&StateError> for Exit {
+    fn from(error: &StateError) -> Self {
+        match error {
+            StateError::Missing(_) | StateError::NotKept => Self::Usage,
+            StateError::Damaged { .. } | StateError::UsedUp(_) => Self::NoInput,
+            StateError::InUse(_) => Self::Unavailable,
+            StateError::Unfinished => Self::Io,
+            StateError::Io { source, .. } => source.into(),
+        }
+    }
 }
 
 fn lock(dir: &Path) -> Result<File, StateError> {

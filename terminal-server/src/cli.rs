@@ -1,0 +1,392 @@
+//! The command line.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use daemon::{Exit, Failure, LogFormat, OrExit};
+use sys::LineSettings;
+use wire::{Key, Name};
+
+use crate::core::GroupKeys;
+use crate::core::config::{FrameEnd, LEASE_MIN};
+use crate::driver::{Access, BeaconOptions, Options, PortOptions};
+
+/// Bridges a serial line to TCP and grants it to one client at a time.
+///
+/// The nodes of a group claim the line over the line protocol; the terminal server grants it under
+/// an epoch and a lease, numbers every byte it reads, keeps it until the holder has acknowledged
+/// it, and multicasts beacons that say who holds the line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "terminal-server",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = EXIT_STATUS,
+    after_long_help = EXAMPLES
+)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to serve.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how a running terminal server stands
+    Status(StatusArgs),
+    /// Print shell completions
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print a manual page
+    #[command(hide = true)]
+    Man {
+        /// The subcommand; without it, the page of the program
+        subcommand: Option<String>,
+    },
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The socket that the terminal server was started with
+    #[arg(long, value_name = "PATH")]
+    pub status: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to serve.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("port").args(["serial", "virtual_link", "list"]).required(true),
+    group = ArgGroup::new("access").args(["listen_line", "listen_raw", "list"]).required(true)
+)]
+pub struct ServeArgs {
+    /// Serial device, with its settings unless they are 9600,8N1: /dev/ttyUSB0,115200,7E1,rtscts
+    #[arg(long, value_name = "DEVICE[,SETTINGS]", help_heading = "Line")]
+    pub serial: Option<PortText>,
+    /// Make a pseudo terminal and link its far end here; the settings give its pace
+    #[arg(long = "virtual", value_name = "LINK[,SETTINGS]", help_heading = "Line")]
+    pub virtual_link: Option<PortText>,
+    /// Name of the line [default: the file name of the device or link]
+    #[arg(long, value_name = "NAME", help_heading = "Line")]
+    pub line: Option<Name>,
+    /// Keep output back so that at most 20 ms of it are out of hand; off for bulk transfers
+    #[arg(long, value_enum, default_value_t, help_heading = "Line")]
+    pub pace: Pace,
+    /// What becomes of a record whose sender loses the line in the middle of it
+    #[arg(long, value_enum, default_value_t, help_heading = "Line")]
+    pub frame_end: FrameEndArg,
+    /// Most input kept until it is acknowledged, in bytes or as 64KiB, 1MiB
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_ring,
+          help_heading = "Line")]
+    pub ring: usize,
+
+    /// Listen here for nodes; always needs a key file, on loopback too
+    #[arg(long, value_name = "ADDR:PORT", requires_all = ["key_file", "state"],
+          help_heading = "Clients")]
+    pub listen_line: Option<SocketAddr>,
+    /// Listen here for plain bytes, for benches: whoever connects first has the line, without a key
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_line", "key_file"],
+          help_heading = "Clients")]
+    pub listen_raw: Option<SocketAddr>,
+    /// File with the group's key, readable by its owner only; make one with: openssl rand -hex 32
+    #[arg(long, value_name = "FILE", help_heading = "Clients")]
+    pub key_file: Option<PathBuf>,
+    /// Group whose nodes may claim the line
+    #[arg(long, value_name = "NAME", default_value = "linekeeper", help_heading = "Clients")]
+    pub group: Name,
+    /// Longest lease that is granted
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_lease,
+          help_heading = "Clients")]
+    pub lease_max: Duration,
+
+    /// Send beacons to this multicast group or host; may be given several times
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "listen_raw", help_heading = "Beacons")]
+    pub beacon: Vec<SocketAddrV4>,
+    /// Address of the interface that multicast beacons leave by [default: the system's choice]
+    #[arg(long, value_name = "ADDR", help_heading = "Beacons")]
+    pub interface: Option<Ipv4Addr>,
+    /// Longest time between two beacons; a change is told at once
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval,
+          help_heading = "Beacons")]
+    pub beacon_interval: Duration,
+
+    /// Directory that keeps the start number and, over a restart, what nobody has acknowledged
+    #[arg(long, value_name = "DIR", help_heading = "Daemon")]
+    pub state: Option<PathBuf>,
+    /// Begin with a new state if DIR has none; without this, a missing state is an error
+    #[arg(long, requires = "state", help_heading = "Daemon")]
+    pub new_state: bool,
+    /// Name of this terminal server [default: the host's name]
+    #[arg(long, value_name = "NAME", help_heading = "Daemon")]
+    pub name: Option<Name>,
+    /// Answer `terminal-server status` on this Unix socket
+    #[arg(long, value_name = "PATH", help_heading = "Daemon")]
+    pub status: Option<PathBuf>,
+    /// Form of the log on standard error: text or json
+    #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Daemon")]
+    pub log_format: LogFormat,
+    /// What to log, as info or warn,terminal_server=debug [default: RUST_LOG, else info]
+    #[arg(long, value_name = "FILTER", help_heading = "Daemon")]
+    pub log: Option<String>,
+
+    /// List this machine's serial ports and end
+    #[arg(long, help_heading = "Other")]
+    pub list: bool,
+    /// With --list: print JSON instead of a table
+    #[arg(long, requires = "list", help_heading = "Other")]
+    pub json: bool,
+}
+
+/// A device or link, and its line's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortText {
+    /// The file.
+    pub path: PathBuf,
+    /// The settings, given or usual.
+    pub settings: LineSettings,
+}
+
+/// Whether output is kept back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Pace {
+    /// It is.
+    #[default]
+    On,
+    /// The device takes what it can.
+    Off,
+}
+
+/// What becomes of a started record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FrameEndArg {
+    /// It is finished, then the next holder's output follows
+    #[default]
+    Finish,
+    /// It ends where it is; the next holder is told after how many bytes
+    Cut,
+}
+
+impl FromStr for PortText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, settings) = match text.split_once(',') {
+            Some((path, settings)) => {
+                let parsed = settings.parse::<LineSettings>();
+                (path, parsed.map_err(|error| error.to_string())?)
+            }
+            None => (text, LineSettings::new(USUAL_BAUD)),
+        };
+        if path.is_empty() {
+            return Err("there is no file name before the settings".to_owned());
+        }
+        Ok(Self { path: path.into(), settings })
+    }
+}
+
+impl ServeArgs {
+    /// The options these arguments ask for; reads the key file.
+    ///
+    /// # Errors
+    /// What does not fit together, or a key file that is not to be used.
+    pub fn options(&self) -> Result<Options, Failure> {
+        let port = match (&self.serial, &self.virtual_link) {
+            (Some(PortText { path, settings }), None) => {
+                PortOptions::Tty { path: path.clone(), settings: *settings }
+            }
+            (None, Some(PortText { path, settings })) => {
+                PortOptions::Virtual { link: path.clone(), settings: *settings }
+            }
+            _ => return Err(Failure::new(Exit::Usage, "give --serial or --virtual, and only one")),
+        };
+        let line = match &self.line {
+            Some(line) => line.clone(),
+            None => line_of(port.path())?,
+        };
+        let server = match &self.name {
+            Some(name) => name.clone(),
+            None => host_name()?,
+        };
+        Ok(Options {
+            state: self.state.clone(),
+            new_state: self.new_state,
+            beacons: self.beacons()?,
+            lease_max: self.lease_max,
+            ring: self.ring,
+            pace: self.pace == Pace::On,
+            frame_end: match self.frame_end {
+                FrameEndArg::Finish => FrameEnd::Finish,
+                FrameEndArg::Cut => FrameEnd::Cut,
+            },
+            status: self.status.clone(),
+            ..Options::new(server, line, port, self.access()?)
+        })
+    }
+
+    fn access(&self) -> Result<Access, Failure> {
+        let (listen, key_file) = match (self.listen_line, self.listen_raw, &self.key_file) {
+            (Some(listen), None, Some(key_file)) => (listen, key_file),
+            (None, Some(listen), _) => return Ok(Access::Raw { listen }),
+            _ => {
+                let message = "give --listen-line with --key-file, or --listen-raw";
+                return Err(Failure::new(Exit::Usage, message));
+            }
+        };
+        let content = daemon::secrets::read(key_file)
+            .map_err(|error| Failure::new((&error).into(), format!("--key-file: {error}")))?;
+        let key = Key::from_file_content(0, &content).map_err(|error| {
+            Failure::new(Exit::Usage, format!("--key-file: {}: {error}", key_file.display()))
+        })?;
+        let group = GroupKeys { group: self.group.clone(), keys: vec![key] };
+        Ok(Access::Line { listen, group })
+    }
+
+    fn beacons(&self) -> Result<BeaconOptions, Failure> {
+        let interface = self.interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        for target in &self.beacon {
+            if target.port() == 0 || target.ip().is_unspecified() {
+                let message = format!("--beacon: {target} is nobody's address");
+                return Err(Failure::new(Exit::Usage, message));
+            }
+        }
+        let interval = self.beacon_interval;
+        Ok(BeaconOptions { targets: self.beacon.clone(), interface, interval })
+    }
+
+    /// A warning for what is allowed and unwise.
+    pub fn warning(&self) -> Option<String> {
+        let open = self.listen_raw.filter(|listen| !listen.ip().is_loopback())?;
+        Some(format!("--listen-raw {open}: anybody who reaches this address can take the line"))
+    }
+}
+
+/// A line's name from its file's.
+fn line_of(path: &Path) -> Result<Name, Failure> {
+    let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let cure = || format!("the file name of {} makes no line name; pass --line", path.display());
+    tidy(file).parse::<Name>().map_err(|_| cure()).or_exit(Exit::Usage)
+}
+
+fn host_name() -> Result<Name, Failure> {
+    let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
+    let name = tidy(host.trim()).parse::<Name>();
+    name.map_err(|_| "the host's name makes no server name; pass --name").or_exit(Exit::Usage)
+}
+
+/// As much of `text` as fits a name, what does not belong there replaced.
+fn tidy(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let text: String = text.chars().map(fits).take(wire::name::MAX_NAME).collect();
+    text.trim_start_matches(['.', '-']).to_owned()
+}
+
+/// A number and a unit: `1.5s`, `500ms`, `2m`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err(TIME_HELP.to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| TIME_HELP.to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| TIME_HELP.to_owned())
+}
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    in_range(text, LEASE_MIN, LONGEST_LEASE)
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    in_range(text, SHORTEST_INTERVAL, LONGEST_INTERVAL)
+}
+
+fn in_range(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if (least..=most).contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!("give a time from {least:?} to {most:?}"))
+    }
+}
+
+/// Bytes, or with a unit: `65536`, `64KiB`, `1MiB`.
+fn parse_ring(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: usize = match &text[digits.len()..] {
+        "" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        _ => return Err(RING_HELP.to_owned()),
+    };
+    let size = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    size.filter(|size| (SMALLEST_RING..=LARGEST_RING).contains(size))
+        .ok_or_else(|| RING_HELP.to_owned())
+}
+
+const TIME_HELP: &str = "give a number and a unit: ms, s or m, as in 500ms or 2s";
+const RING_HELP: &str = "give a size from 64KiB to 256MiB, in bytes or as KiB or MiB";
+const USUAL_BAUD: u32 = 9600;
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+/// The input window: a smaller ring could never fill it.
+const SMALLEST_RING: usize = wire::frame::INPUT_WINDOW as usize;
+/// Saved as text at every stop, so more would make stopping slow.
+const LARGEST_RING: usize = 256 * 1024 * 1024;
+/// Beyond this a dead holder keeps a line for longer than anybody would wait.
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// Nodes doubt a terminal server that is silent for some intervals.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 stopped in order, 64 wrong usage (as a missing state without --new-state), 66 key or
+state file unreadable, 69 device, address or state in use or not there, 71 the system refused, 73 a
+link or socket cannot be made, 74 the state cannot be written, 75 stopped by a second signal before
+all was in order, 77 not permitted (as a key file that others may read).";
+
+const EXAMPLES: &str = "\
+Examples:
+  Which serial ports are there:
+      terminal-server --list
+
+  Serve a USB adapter to the nodes of a group; --new-state for the first start only:
+      terminal-server --serial /dev/ttyUSB0,9600,8N1 --listen-line 0.0.0.0:4101 \\
+          --key-file /etc/linekeeper/key --beacon 239.255.77.1:4100 \\
+          --state /var/lib/linekeeper --new-state
+
+  A virtual line on this machine, without hardware:
+      terminal-server --virtual /tmp/pms,9600,8N1 --listen-line 127.0.0.1:4101 \\
+          --key-file key --beacon 239.255.77.1:4100 --interface 127.0.0.1 \\
+          --state state --new-state
+
+  A bench line for any TCP client, and a look at it:
+      terminal-server --serial /dev/ttyUSB0,115200,8N1 --listen-raw 127.0.0.1:4001 \\
+          --status /tmp/bench.status
+      terminal-server status --status /tmp/bench.status
+
+SIGTERM finishes the record being written and leaves unacknowledged input to the next start, which
+prefers the last holder: nothing is lost. After kill -9 the input goes on under a new name, with a
+reported gap.
+
+Exit status: 0 stopped in order, 64 wrong usage (as a missing state without --new-state), 66 key or
+state file unreadable, 69 device, address or state in use or not there, 71 the system refused, 73 a
+link or socket cannot be made, 74 the state cannot be written, 75 stopped by a second signal before
+all was in order, 77 not permitted (as a key file that others may read).";
