@@ -28,6 +28,7 @@ use crate::driver::{Access, BeaconOptions, Options, PortOptions};
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
+    override_usage = USAGE,
     after_help = EXIT_STATUS,
     after_long_help = EXAMPLES
 )]
@@ -355,6 +356,13 @@ const LONGEST_LEASE: Duration = Duration::from_secs(600);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// Nodes doubt a terminal server that is silent for some intervals.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+
+const USAGE: &str = "\
+terminal-server --serial DEVICE --listen-line ADDR:PORT --key-file FILE --state DIR [OPTIONS]
+       terminal-server --virtual LINK --listen-line ADDR:PORT --key-file FILE --state DIR [OPTIONS]
+       terminal-server --serial DEVICE --listen-raw ADDR:PORT [OPTIONS]
+       terminal-server --list [--json]
+       terminal-server status --status PATH [--json]";
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 stopped in order, 64 wrong usage (as a missing state without --new-state), 66 key or
