@@ -26,7 +26,14 @@ fn invariants_hold_in_every_schedule() {
     let count = setting("LINEKEEPER_SCHEDULES").unwrap_or(SCHEDULES);
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
-        let share = |t: u64| move || (first + t..first + count).step_by(threads as usize).map(|seed| world::run(seed, false)).collect::<Vec<_>>();
+        let share = |t: u64| {
+            move || {
+                (first + t..first + count)
+                    .step_by(threads as usize)
+                    .map(|seed| world::run(seed, false))
+                    .collect::<Vec<_>>()
+            }
+        };
         let workers: Vec<_> = (0..threads).map(|t| scope.spawn(share(t))).collect();
         workers.into_iter().flat_map(|w| w.join().expect("no panic in the world")).collect()
     });
@@ -35,7 +42,11 @@ fn invariants_hold_in_every_schedule() {
     for outcome in broken.iter().take(10) {
         println!("seed {}: {}", outcome.seed, outcome.violation.as_deref().unwrap_or_default());
     }
-    assert!(broken.is_empty(), "{} of {count} schedules broke an invariant; replay one with LINEKEEPER_REPLAY=<seed>", broken.len());
+    assert!(
+        broken.is_empty(),
+        "{} of {count} schedules broke an invariant; replay one with LINEKEEPER_REPLAY=<seed>",
+        broken.len()
+    );
 }
 
 fn report(first: u64, outcomes: &[Outcome]) {
@@ -46,7 +57,10 @@ fn report(first: u64, outcomes: &[Outcome]) {
     let events: u64 = outcomes.iter().map(|o| o.events).sum();
     let records: usize = outcomes.iter().map(|o| o.records).sum();
     let slowest = outcomes.iter().map(|o| o.convergence_ms).max().unwrap_or_default();
-    println!("{} schedules from seed {first}: {events} events, {records} records, slowest convergence {slowest} ms", outcomes.len());
+    println!(
+        "{} schedules from seed {first}: {events} events, {records} records, slowest convergence {slowest} ms",
+        outcomes.len()
+    );
     for (word, count) in coverage {
         println!("{count:>10}  {word}");
     }

@@ -1,14 +1,15 @@
 //! The node's side of the line protocol, and the lease under which it may write (I4).
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
-use wire::frame::{self, MAX_NOTE, OUTPUT_WINDOW};
+use wire::frame::{self, INPUT_WINDOW, MAX_NOTE, OUTPUT_WINDOW};
 use wire::handshake::{self, Transcript};
 use wire::time::earliest;
 use wire::{
-    BootId, Claim, Epoch, ErrorCode, Frame, Grant, Guard, Hello, Key, Mac, Name, Nonce, Refuse,
-    RevokeWhy, Time, guard,
+    BootId, Claim, Epoch, ErrorCode, EventKind, Frame, Grant, Guard, Hello, Key, Mac, Name, Nonce,
+    Refuse, RefuseWhy, RevokeWhy, Time, guard,
 };
 
 use super::profile::Profile;
@@ -28,8 +29,11 @@ pub struct Link {
     /// ACK and OUTPUT in the payload's order: an ACK must not overtake the OUTPUT before it.
     queue: VecDeque<Frame>,
     release: Option<Option<Name>>,
+    /// Output before it was handed to the tty; output before `position` was sent.
     accepted: u64,
     position: u64,
+    /// Input before it is settled; the terminal server may send a window beyond it.
+    settled: u64,
 }
 
 #[derive(Debug)]
@@ -119,6 +123,7 @@ impl Link {
             release: None,
             accepted: 0,
             position: 0,
+            settled: 0,
         }
     }
 
@@ -161,10 +166,12 @@ impl Link {
                 let known = handshake::verify_refuse(&self.key, &claim.mac, &refuse);
                 // Without a common key the refusal cannot be signed; it is believed as a failure,
                 // not as evidence about the line.
-                let unsigned = refuse.mac == Mac::default();
-                let end = match (known, unsigned) {
-                    (true, _) | (_, true) => LinkEnd::Refused(Box::new(refuse)),
-                    _ => LinkEnd::FalseServer,
+                let no_key = matches!(refuse.why, RefuseWhy::Group | RefuseWhy::Mac);
+                let unsigned = no_key && refuse.mac == Mac::default();
+                let end = if known || unsigned {
+                    LinkEnd::Refused(Box::new(refuse))
+                } else {
+                    LinkEnd::FalseServer
                 };
                 return self.end(end);
             }
@@ -172,13 +179,29 @@ impl Link {
                 held.renewed(n);
                 LinkEvent::Renewed
             }
+            (Stage::Granted(_), Frame::Written(written)) if written.accepted > self.position => {
+                let (accepted, position) = (written.accepted, self.position);
+                let text = format!("it has written up to {accepted}, and we sent up to {position}");
+                return self.end(LinkEnd::Peer(text));
+            }
             (Stage::Granted(_), Frame::Written(written)) => {
                 self.accepted = self.accepted.max(written.accepted);
                 LinkEvent::Payload(Frame::Written(written))
             }
-            (Stage::Granted(_), frame @ (Frame::Input(_) | Frame::Event(_))) => {
-                LinkEvent::Payload(frame)
+            (Stage::Granted(_), Frame::Input(input))
+                if input.end() > self.settled.saturating_add(INPUT_WINDOW) =>
+            {
+                let text = "it sends more input than the window allows".into();
+                return self.end(LinkEnd::Peer(text));
             }
+            (Stage::Granted(_), Frame::Event(event)) => {
+                // What is lost is settled.
+                if matches!(event.kind, EventKind::Gap(_)) {
+                    self.settled = self.settled.max(event.offset);
+                }
+                LinkEvent::Payload(Frame::Event(event))
+            }
+            (Stage::Granted(_), frame @ Frame::Input(_)) => LinkEvent::Payload(frame),
             (Stage::Granted(_), Frame::Revoked(revoked)) => {
                 return self.end(LinkEnd::Revoked(revoked.why));
             }
@@ -197,6 +220,7 @@ impl Link {
         let lease = Profile::own_lease(lease);
         self.accepted = grant.position;
         self.position = grant.position;
+        self.settled = grant.acked;
         self.stage = Stage::Granted(Held {
             epoch: grant.epoch,
             lease,
@@ -222,16 +246,17 @@ impl Link {
             Frame::Ack(ack) if ack.note.as_ref().is_some_and(|n| n.len() > MAX_NOTE) => {
                 return Err(format!("a note is at most {MAX_NOTE} bytes"));
             }
-            Frame::Ack(_) => {}
+            Frame::Ack(ack) => self.settled = self.settled.max(ack.offset),
             Frame::Output(output) => {
                 if output.position != self.position {
                     let (got, want) = (output.position, self.position);
                     return Err(format!("OUTPUT at position {got} where {want} follows"));
                 }
-                if output.end() - self.accepted > OUTPUT_WINDOW {
+                if output.end().saturating_sub(self.accepted) > OUTPUT_WINDOW {
                     return Err(format!("more than {OUTPUT_WINDOW} bytes of OUTPUT outstanding"));
                 }
                 self.position = output.end();
+                self.settled = self.settled.max(output.ack.unwrap_or_default());
             }
             other => return Err(format!("{} has no place in a payload's output", other.name())),
         }
@@ -311,6 +336,22 @@ impl Held {
             if n == number {
                 self.until = self.until.max(sent + self.lease);
             }
+        }
+    }
+}
+
+impl fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refuse) => write!(f, "refused: {:?}", refuse.why),
+            Self::Revoked(why) => write!(f, "revoked: {why:?}"),
+            Self::Closed => f.write_str("the connection was closed"),
+            Self::LeaseExpired => f.write_str("no renewal was answered in time"),
+            Self::Misuse(code, text) => write!(f, "the terminal server objects: {code:?}: {text}"),
+            Self::FalseServer => {
+                f.write_str("wrong HMAC from the terminal server: does it have the same key file?")
+            }
+            Self::Peer(text) => write!(f, "the terminal server broke the protocol: {text}"),
         }
     }
 }

@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use wire::time::earliest;
-use wire::{
-    Beacon, Epoch, Frame, FreeCause, Grant, Guard, Heartbeat, Name, Nonce, RefuseWhy, RevokeWhy,
-    Role, Time, guard,
-};
+use wire::{Beacon, Epoch, Frame, FreeCause, Heartbeat, Name, Nonce, Role, Time};
 
-use super::config::{
-    BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, HOLD_DOWN, NodeConfig, RESTART_WINDOW,
-};
+use super::config::{NodeConfig, RESTART_WINDOW};
 use super::election::{self, Standing};
 use super::evidence::Evidence;
 use super::link::{Link, LinkEnd, LinkEvent};
 use super::members::{MemberView, Members, Unheard};
 use super::timers::{Timer, Timers};
+
+mod occurrence;
+mod tenure;
+
+pub use occurrence::{Action, Counters, HandoverError, Occurrence, ResignCause};
 
 /// A claim that has no outcome by then has failed; at least this, however short the lease.
 const CLAIM_MIN: Duration = Duration::from_millis(250);
@@ -72,160 +72,6 @@ enum Phase {
     Ending,
     /// The node has stopped.
     Stopped,
-}
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Multicast this.
-    Heartbeat(Heartbeat),
-    /// Start the component instance: its guard, and the connection to the terminal server. Then
-    /// [`Node::handle_connected`] or [`Node::handle_connect_failed`].
-    StartInstance,
-    /// Start the payload; its first frame is this grant.
-    StartPayload(Box<Grant>),
-    /// Tell the payload to stop, and kill it if it does not within the grace. When it and all its
-    /// descendants are gone, [`Node::handle_payload_gone`].
-    StopPayload,
-    /// Kill the payload at once if there is one, send what is left in the socket's buffer if it
-    /// takes it, close the connection, end the instance; then [`Node::handle_instance_gone`].
-    EndInstance,
-    /// The node has stopped; the process may end.
-    Stopped,
-    /// For the log and the journal.
-    Report(Occurrence),
-}
-
-/// What an operator may want to read in a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Occurrence {
-    /// The node claims the line.
-    Claiming {
-        /// Its rank for this vacancy.
-        rank: u32,
-        /// The terminal server's word for the vacancy; none: silence.
-        cause: Option<FreeCause>,
-    },
-    /// The node is coordinator.
-    Granted {
-        /// The grant.
-        epoch: Epoch,
-        /// Bytes that a predecessor may have dealt with.
-        in_doubt: u64,
-    },
-    /// The claim was refused.
-    Refused {
-        /// The reason.
-        why: RefuseWhy,
-        /// Who has the line.
-        holder: Option<Name>,
-    },
-    /// The attempt failed before there was an answer.
-    ConnectFailed {
-        /// In words.
-        error: String,
-    },
-    /// The grant was lost.
-    Lost {
-        /// The grant.
-        epoch: Epoch,
-        /// How.
-        end: LinkEnd,
-    },
-    /// The grant is given back.
-    Resigning {
-        /// The grant.
-        epoch: Epoch,
-        /// Why.
-        cause: ResignCause,
-        /// For whom the line is kept.
-        reserve_for: Option<Name>,
-    },
-    /// The grant was given back.
-    Released {
-        /// The grant.
-        epoch: Epoch,
-    },
-    /// The payload sent what it must not.
-    BadPayload {
-        /// In words.
-        error: String,
-    },
-    /// A member is believed for the first time, or after a restart.
-    MemberJoined(Name),
-    /// A member's shared settings differ from ours.
-    SettingsDiffer(Name),
-    /// Another process uses our name.
-    DuplicateName,
-}
-
-/// Why a coordinator gives the line back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResignCause {
-    /// The node is to stop.
-    Stop,
-    /// A planned hand-over.
-    Handover,
-    /// The payload ended by itself.
-    PayloadCrashed,
-    /// The payload has crashed too often.
-    RestartBudget,
-    /// The payload leaves input unacknowledged.
-    Stall,
-    /// The payload broke the protocol.
-    BadPayload,
-}
-
-/// Why there is no hand-over.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HandoverError {
-    /// Only the coordinator can hand over.
-    #[error("this node is not the coordinator{}", .0.as_ref().map_or(String::new(), |n| format!("; {n} is: ask it")))]
-    NotCoordinator(Option<Name>),
-    /// The named node is not heard.
-    #[error("node {0} is not heard; nothing was changed")]
-    NotHeard(Name),
-    /// There is nobody to hand over to.
-    #[error("no other node is heard that could take the line; nothing was changed")]
-    Nobody,
-    /// It is being handed over already.
-    #[error("the line is being given back already")]
-    Busy,
-}
-
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Heartbeats sent.
-    pub heartbeats_sent: u64,
-    /// Heartbeats believed.
-    pub heartbeats_heard: u64,
-    /// Heartbeats of an earlier sequence: doubled, late or replayed.
-    pub heartbeats_old: u64,
-    /// Heartbeats of a boot that has not proved itself.
-    pub heartbeats_unproven: u64,
-    /// Heartbeats under our own name that are not ours.
-    pub duplicate_name: u64,
-    /// Heartbeats for which the table had no room.
-    pub members_full: u64,
-    /// Beacons taken in.
-    pub beacons_heard: u64,
-    /// Beacons older than one heard before.
-    pub beacons_old: u64,
-    /// Claims begun.
-    pub claims: u64,
-    /// Grants got.
-    pub grants: u64,
-    /// Claims refused.
-    pub refused: u64,
-    /// Attempts that failed before an answer.
-    pub failed: u64,
-    /// Grants lost without giving them back.
-    pub lost: u64,
-    /// The latest wake-up after a deadline, in microseconds.
-    pub late_max_us: u64,
-    /// Wake-ups later than a quarter of the lease.
-    pub late: u64,
 }
 
 impl Node {
@@ -608,165 +454,6 @@ impl Node {
         election::rank(me, others, self.evidence.status(), self.evidence.incumbent())
     }
 
-    fn granted(&mut self, grant: Box<Grant>, now: Time) {
-        self.phase = Phase::Coordinator;
-        self.failures = 0;
-        self.connect_failed_until = Time::ZERO;
-        self.counters.grants += 1;
-        self.delivered = grant.acked;
-        self.taken = grant.acked;
-        self.timers.clear(Timer::Answer);
-        self.timers.clear(Timer::Stall);
-        let lease = Duration::from_millis(grant.lease_ms.into());
-        self.evidence.handle_own_grant(&self.config.node, grant.epoch, lease, now);
-        let in_doubt = grant.delivered.saturating_sub(grant.acked);
-        self.report(Occurrence::Granted { epoch: grant.epoch, in_doubt });
-        self.actions.push_back(Action::StartPayload(grant));
-        self.beat(now);
-        // The connection may have been slow: a lease that is over already is no lease.
-        self.check_lease(now);
-    }
-
-    fn link_ended(&mut self, end: LinkEnd, now: Time) {
-        match self.phase {
-            Phase::Candidate => match end {
-                LinkEnd::Refused(refuse) => {
-                    self.counters.refused += 1;
-                    let holder = refuse.status.holder.clone();
-                    self.report(Occurrence::Refused { why: refuse.why, holder });
-                    let retry = match refuse.why {
-                        RefuseWhy::Held | RefuseWhy::Reserved => BACKOFF_MIN,
-                        RefuseWhy::Stopping => self.backoff(),
-                        _ => BACKOFF_MAX,
-                    };
-                    // Where no key could be agreed the refusal is no evidence.
-                    if refuse.mac != wire::Mac::default() {
-                        self.evidence.handle_status(refuse.status, now);
-                    }
-                    self.not_before = now + retry;
-                    self.end_instance();
-                }
-                other => self.attempt_failed(other.to_string(), now),
-            },
-            Phase::Coordinator | Phase::Resigning { .. } => self.lost(end, now),
-            Phase::Releasing => {
-                // The terminal server closed the connection: it has read our RELEASE.
-                self.end_instance();
-            }
-            Phase::Standby | Phase::Ending | Phase::Stopped => {}
-        }
-    }
-
-    fn lost(&mut self, end: LinkEnd, now: Time) {
-        self.counters.lost += 1;
-        let me = &self.config.node;
-        let lease = self.config.profile.lease;
-        match end {
-            // The terminal server has gone, or goes: we are its incumbent until it says otherwise.
-            LinkEnd::Closed | LinkEnd::Revoked(RevokeWhy::Stopping) => {
-                self.evidence.handle_own_loss(me, lease, now);
-            }
-            _ => {
-                self.evidence.handle_own_release(me, None, lease, now);
-                self.held_down_until = now + HOLD_DOWN;
-            }
-        }
-        self.not_before = now + self.backoff();
-        let epoch = self.evidence.highest();
-        self.report(Occurrence::Lost { epoch, end });
-        self.end_instance();
-        self.beat(now);
-    }
-
-    /// I4: the lease is looked at before anything else is.
-    fn check_lease(&mut self, now: Time) {
-        if !guard::on(Guard::WriteUnderLease) {
-            return;
-        }
-        if self.link.as_ref().is_some_and(|link| link.lease_over(now)) {
-            match self.phase {
-                Phase::Releasing => self.end_instance(),
-                Phase::Coordinator | Phase::Resigning { .. } => {
-                    self.lost(LinkEnd::LeaseExpired, now);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn attempt_failed(&mut self, error: String, now: Time) {
-        self.counters.failed += 1;
-        self.connect_failed_until = now + CONNECT_FAILED;
-        self.not_before = now + self.backoff();
-        self.report(Occurrence::ConnectFailed { error });
-        self.end_instance();
-    }
-
-    /// 20 ms, doubling to 1 s.
-    fn backoff(&mut self) -> Duration {
-        let wait = BACKOFF_MIN * 2u32.pow(self.failures.min(10));
-        self.failures += 1;
-        wait.min(BACKOFF_MAX)
-    }
-
-    fn end_instance(&mut self) {
-        self.timers.clear(Timer::Answer);
-        self.timers.clear(Timer::Stall);
-        self.link = None;
-        self.payload.clear();
-        self.phase = Phase::Ending;
-        self.actions.push_back(Action::EndInstance);
-    }
-
-    /// Gives the line back in order: first the payload ends, then the line is released.
-    fn resign(&mut self, reserve_for: Option<Name>, cause: ResignCause, now: Time) {
-        if self.phase != Phase::Coordinator {
-            return;
-        }
-        self.held_down_until = now + HOLD_DOWN;
-        self.resigning(cause, reserve_for.clone());
-        self.phase = Phase::Resigning { reserve_for };
-        self.timers.clear(Timer::Stall);
-        self.actions.push_back(Action::StopPayload);
-    }
-
-    fn resigning(&mut self, cause: ResignCause, reserve_for: Option<Name>) {
-        let epoch = self.evidence.highest();
-        self.report(Occurrence::Resigning { epoch, cause, reserve_for });
-    }
-
-    /// The payload has ended by itself: it is started again under a new grant, unless that has
-    /// happened too often and somebody else could do better.
-    fn after_crash(&mut self, now: Time) -> (ResignCause, Option<Name>) {
-        if self.crashes.len() > self.config.restarts {
-            if let Some(peer) = self.best_peer(now) {
-                self.held_down_until = now + HOLD_DOWN;
-                return (ResignCause::RestartBudget, Some(peer));
-            }
-            self.not_before = now + self.backoff();
-        }
-        (ResignCause::PayloadCrashed, Some(self.config.node.clone()))
-    }
-
-    fn release(&mut self, reserve_for: Option<Name>, now: Time) {
-        let epoch = self.evidence.highest();
-        let Some(link) = &mut self.link else { return self.end_instance() };
-        link.release(reserve_for.clone());
-        self.phase = Phase::Releasing;
-        self.timers.clear(Timer::Stall);
-        let lease = self.config.profile.lease;
-        self.timers.set(Timer::Answer, now + lease);
-        self.evidence.handle_own_release(&self.config.node, reserve_for, lease, now);
-        self.report(Occurrence::Released { epoch });
-        self.beat(now);
-    }
-
-    fn stopped(&mut self, now: Time) {
-        self.beat(now);
-        self.phase = Phase::Stopped;
-        self.actions.push_back(Action::Stopped);
-    }
-
     fn best_peer(&self, now: Time) -> Option<Name> {
         election::best(self.alive(now).map(|m| Standing::of(m.heartbeat))).cloned()
     }
@@ -806,21 +493,5 @@ impl Node {
             peers: self.members.echoes(now),
         };
         self.actions.push_back(Action::Heartbeat(heartbeat));
-    }
-}
-
-impl std::fmt::Display for LinkEnd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused(refuse) => write!(f, "refused: {:?}", refuse.why),
-            Self::Revoked(why) => write!(f, "revoked: {why:?}"),
-            Self::Closed => f.write_str("the connection was closed"),
-            Self::LeaseExpired => f.write_str("no renewal was answered in time"),
-            Self::Misuse(code, text) => write!(f, "the terminal server objects: {code:?}: {text}"),
-            Self::FalseServer => {
-                f.write_str("wrong HMAC from the terminal server: does it have the same key file?")
-            }
-            Self::Peer(text) => write!(f, "the terminal server broke the protocol: {text}"),
-        }
     }
 }

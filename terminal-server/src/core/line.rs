@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wire::frame::{self, INPUT_WINDOW, MAX_INPUT, OUTPUT_WINDOW};
-use wire::handshake::{self, Transcript};
 use wire::time::earliest;
 use wire::{
-    Ack, Claim, DecodeError, Epoch, ErrorCode, EventKind, Frame, FreeCause, Grant, Guard, Hello,
-    Input as InputFrame, Key, LineStatus, Name, Output, Refuse, RefuseWhy, RevokeWhy, Revoked,
-    Time, Welcome, Written, guard,
+    Ack, DecodeError, Epoch, ErrorCode, EventKind, Frame, FreeCause, Guard, Input as InputFrame,
+    LineStatus, Name, Output, RefuseWhy, RevokeWhy, Revoked, Time, Written, guard,
 };
 
-use super::arbiter::{Arbiter, Verdict};
+use super::arbiter::Arbiter;
 use super::client::{Client, ClientId, ClientKind, Stage};
 use super::config::{HANDSHAKE, LINGER, LineConfig, MAX_CLIENTS};
 use super::input::Input;
 use super::output::{Finished, OutputQueue};
 use super::saved::{Saved, Start};
+
+mod claims;
+mod occurrence;
+
+pub use occurrence::{Action, Counters, Occurrence};
 
 /// One line of a terminal server.
 ///
@@ -39,93 +42,6 @@ pub struct Line {
     counters: Counters,
     up: bool,
     stopping: bool,
-}
-
-/// What the driver has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Read this client's socket until it would block, handing in what is there, then call
-    /// [`Line::handle_idle`]. At its end or on an error call [`Line::handle_closed`].
-    Probe(ClientId),
-    /// Store and sync the start number, then call [`Line::handle_stored`].
-    Store(u32),
-    /// Send what is queued for this client, then close the sending side; go on reading.
-    Finish(ClientId),
-    /// Close at once what is left of this client; it is forgotten here already.
-    Drop(ClientId),
-    /// [`Line::status`] has changed.
-    Announce,
-    /// For the log.
-    Report(Occurrence),
-}
-
-/// What an operator may want to read in a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Occurrence {
-    /// A client has the line.
-    Granted {
-        /// The node; a raw client has no name.
-        node: Option<Name>,
-        /// Its grant.
-        epoch: Epoch,
-        /// Input it is told to be in doubt.
-        in_doubt: u64,
-    },
-    /// A client has it no more.
-    Ended {
-        /// The grant.
-        epoch: Epoch,
-        /// Why it ended.
-        cause: FreeCause,
-        /// Output frames that had not started and were dropped.
-        dropped: usize,
-    },
-    /// A claim was refused.
-    Refused {
-        /// The claimant, as it calls itself.
-        node: Name,
-        /// The reason.
-        why: RefuseWhy,
-    },
-    /// A client broke the protocol and was closed.
-    Misuse {
-        /// How.
-        code: ErrorCode,
-        /// In words.
-        text: String,
-    },
-    /// Kept input gave way to new input.
-    Lost {
-        /// How many bytes since the line's start.
-        total: u64,
-    },
-}
-
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Grants given.
-    pub granted: u64,
-    /// Claims refused because the line was held or kept for another.
-    pub refused_busy: u64,
-    /// Claims refused for a wrong group or MAC.
-    pub refused_stranger: u64,
-    /// Leases that ran out.
-    pub expired: u64,
-    /// Output frames of ended grants that were dropped on arrival.
-    pub stale_output: u64,
-    /// Clients closed for breaking the protocol.
-    pub misuse: u64,
-    /// Clients closed because they did not claim in time.
-    pub slow: u64,
-    /// Clients refused because there were too many.
-    pub full: u64,
-    /// Bytes read from the line.
-    pub bytes_in: u64,
-    /// Bytes handed to the tty.
-    pub bytes_out: u64,
-    /// Bytes of input lost to the ring's bound.
-    pub bytes_lost: u64,
 }
 
 impl Line {
@@ -489,135 +405,6 @@ impl Line {
     }
 
     // ---- what happens inside
-
-    fn hello(&mut self, id: ClientId, hello: &Hello, now: Time) {
-        if hello.line != self.config.line {
-            let text = format!("there is no line {:?} here", hello.line);
-            return self.misuse(id, ErrorCode::UnknownLine, text, now);
-        }
-        if hello.min > frame::VERSION || hello.max < frame::VERSION_MIN {
-            let (min, max) = (frame::VERSION_MIN, frame::VERSION);
-            let text = format!("versions {min} to {max} are spoken here");
-            return self.misuse(id, ErrorCode::Version, text, now);
-        }
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Stage::Hello(nonce) = client.stage else { return };
-        let version = frame::VERSION.min(hello.max);
-        let welcome = Welcome { version, nonce, server: self.config.server.clone() };
-        client.stage = Stage::Welcomed(Transcript::new(hello, &welcome));
-        client.control.push_back(Frame::Welcome(welcome));
-    }
-
-    fn claim(&mut self, id: ClientId, claim: Claim, now: Time) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Stage::Welcomed(transcript) = &client.stage else { return };
-        let key = match self.config.key(&claim.group, claim.key_id) {
-            Err(()) => {
-                return self.refuse(id, &claim, None, (RefuseWhy::Group, HANDSHAKE), now);
-            }
-            Ok(Some(key)) if transcript.verify_claim(key, &claim) => key.clone(),
-            Ok(_) => return self.refuse(id, &claim, None, (RefuseWhy::Mac, HANDSHAKE), now),
-        };
-        if self.stopping {
-            let why = (RefuseWhy::Stopping, Duration::ZERO);
-            return self.refuse(id, &claim, Some(&key), why, now);
-        }
-        // A claimant whose socket ends after the claim is dead; that is looked at first.
-        client.stage = Stage::Claiming(Box::new((claim, key)));
-        self.actions.push_back(Action::Probe(id));
-    }
-
-    fn judge(&mut self, id: ClientId, claim: Claim, key: &Key, now: Time) {
-        if self.stopping {
-            let why = (RefuseWhy::Stopping, Duration::ZERO);
-            return self.refuse(id, &claim, Some(key), why, now);
-        }
-        match self.arbiter.judge(&claim, now) {
-            Verdict::Refuse(why, retry) => self.refuse(id, &claim, Some(key), (why, retry), now),
-            Verdict::Raise(start) => self.actions.push_back(Action::Store(start)),
-            Verdict::Grant { replaces } => {
-                if let Some(old) = replaces {
-                    let epoch = self.arbiter.epoch();
-                    self.end_grant(FreeCause::Released, None, now);
-                    self.revoke(old, epoch, RevokeWhy::Replaced, now);
-                }
-                let Some(mut client) = self.clients.remove(&id) else { return };
-                client.stage = Stage::Holder;
-                self.take_over(id, &mut client, Some(&claim), Some(key), now);
-                self.clients.insert(id, client);
-            }
-        }
-    }
-
-    /// The line becomes `client`'s.
-    fn take_over(
-        &mut self,
-        id: ClientId,
-        client: &mut Client,
-        claim: Option<&Claim>,
-        key: Option<&Key>,
-        now: Time,
-    ) {
-        let lease = claim.map(|c| Arbiter::clamp(c.lease_ms, self.config.lease_max));
-        let who = claim.map(|c| (c.node.clone(), c.boot));
-        let node = claim.map(|c| c.node.clone());
-        let epoch = self.arbiter.grant(id, who, lease, now);
-        // A frame being finished will be finished: its ack counts for the new holder, who would
-        // answer the same input again otherwise.
-        if let Some(finished) = self.output.promise() {
-            self.take_effect(finished);
-        }
-        self.input.restart_telling();
-        client.cursor = self.input.first_offset();
-        client.drained_told = self.output.accepted();
-        client.first_position = self.output.position();
-        if let (Some(claim), Some(key)) = (claim, key) {
-            let grant = Grant {
-                epoch,
-                lease_ms: millis(self.arbiter.lease()),
-                incarnation: self.input.incarnation(),
-                acked: client.cursor,
-                delivered: self.input.delivered(),
-                end: self.input.end(),
-                position: self.output.position(),
-                last: self.output.last(),
-                note: self.note.clone(),
-                mac: [0; 32],
-            };
-            let grant = handshake::sign_grant(key, &claim.mac, grant);
-            client.control.push_back(Frame::Grant(grant));
-        }
-        self.counters.granted += 1;
-        let in_doubt = self.input.delivered() - client.cursor;
-        self.actions.push_back(Action::Report(Occurrence::Granted { node, epoch, in_doubt }));
-        self.actions.push_back(Action::Announce);
-    }
-
-    fn refuse(
-        &mut self,
-        id: ClientId,
-        claim: &Claim,
-        key: Option<&Key>,
-        (why, retry): (RefuseWhy, Duration),
-        now: Time,
-    ) {
-        match why {
-            RefuseWhy::Group | RefuseWhy::Mac => self.counters.refused_stranger += 1,
-            _ => self.counters.refused_busy += 1,
-        }
-        let status = self.status(now);
-        let refuse = Refuse { why, retry_ms: millis(retry), status, mac: [0; 32] };
-        let refuse = match key {
-            Some(key) => handshake::sign_refuse(key, &claim.mac, refuse),
-            None => refuse,
-        };
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.end(Frame::Refuse(refuse), now);
-        }
-        let node = claim.node.clone();
-        self.actions.push_back(Action::Report(Occurrence::Refused { node, why }));
-        self.actions.push_back(Action::Finish(id));
-    }
 
     fn ack(&mut self, id: ClientId, ack: Ack, now: Time) {
         if self.holder_mut().is_none_or(|c| ack.offset > c.cursor) {

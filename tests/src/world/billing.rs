@@ -92,7 +92,10 @@ mod tests {
             for (i, part) in stream[5..].chunks(chunk).enumerate() {
                 seen.extend(reader.feed((i * chunk) as u64 + 5, part));
             }
-            assert_eq!(seen.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (1..20).collect::<Vec<_>>());
+            assert_eq!(
+                seen.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+                (1..20).collect::<Vec<_>>()
+            );
             assert_eq!(seen.last().unwrap().1, stream.len() as u64);
         }
         let a = answer(Epoch(5), 2, 77);

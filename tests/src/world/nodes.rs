@@ -270,6 +270,8 @@ impl World {
             Action::EndInstance => self.end_instance(i),
             Action::Stopped => {
                 self.kill_node(i, false);
+                // Whoever stopped it starts it again, if it has not been already.
+                self.at(self.now + 300 * MS, Event::StartNode(i));
             }
             Action::Report(occurrence) => {
                 self.count_occurrence(&occurrence);
@@ -407,7 +409,6 @@ impl World {
     pub fn node_time(&self, i: usize) -> Time {
         self.nodes[i].clock.local(self.now)
     }
-
 }
 
 fn is_payload(payload: Option<&Payload>, instance: u64) -> bool {

@@ -156,7 +156,10 @@ impl Oracle {
     /// A payload runs although its node has had no valid lease for `late`.
     pub fn payload_outlives(&mut self, node: usize, late: True) {
         if late > 50 * MS {
-            self.fail(format!("I7: the payload of node {node} outlived its lease by {} ms", late / MS));
+            self.fail(format!(
+                "I7: the payload of node {node} outlived its lease by {} ms",
+                late / MS
+            ));
         }
     }
 }

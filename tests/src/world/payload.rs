@@ -61,5 +61,9 @@ impl Payload {
 
 /// How long the component thinks about one frame.
 pub fn thinking(rng: &mut ChaCha8Rng) -> True {
-    if rng.random_bool(0.05) { rng.random_range(MS..30 * MS) } else { rng.random_range(MS / 10..MS) }
+    if rng.random_bool(0.05) {
+        rng.random_range(MS..30 * MS)
+    } else {
+        rng.random_range(MS / 10..MS)
+    }
 }

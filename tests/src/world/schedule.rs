@@ -159,7 +159,8 @@ impl World {
     fn new(seed: u64, trace: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let count = if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) };
-        let mut clock = |_| Clock::new(rng.random_range(1..1000) * 1000 * MS, rng.random_range(-400..=400));
+        let mut clock =
+            |_| Clock::new(rng.random_range(1..1000) * 1000 * MS, rng.random_range(-400..=400));
         let nodes: Vec<_> = (0..count).map(&mut clock).map(NodeHost::new).collect();
         let mut server = ServerHost::new(clock(count));
         server.frame_end = if rng.random_bool(0.8) { FrameEnd::Finish } else { FrameEnd::Cut };
@@ -227,9 +228,11 @@ impl World {
                 break;
             }
             if self.now > HEAL + CONVERGENCE {
-                let roles: Vec<_> = self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
+                let roles: Vec<_> =
+                    self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
                 let open = self.oracle.open();
-                self.oracle.fail(format!("I6: not converged: {open} records open, roles {roles:?}"));
+                self.oracle
+                    .fail(format!("I6: not converged: {open} records open, roles {roles:?}"));
             }
         }
         self.now
