@@ -1,1 +1,52 @@
-//! Under construction.
+//! The lab: the whole chain of real processes on one machine, driven through failures and judged.
+//!
+//! One terminal server, some nodes with the [`answerer`] as payload, a virtual cable and a billing
+//! system that knows what must come back. Tests use the same chain as the binary.
+//!
+//! What there is:
+//! - [`settings`], [`programs`], [`place`]: what a chain is made of, where its programs are, where
+//!   it meets
+//! - [`far`]: the cable and the billing system
+//! - [`process`]: a program, started, listened to and ended whatever happens
+//! - [`answerer`]: the payload that the nodes run
+//! - [`chain`]: all of it together
+//!
+//! What happens:
+//! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
+//! - [`history`]: who held the line
+//! - [`control`], [`drill`], [`schedule`]: what is done to the chain, and how it recovers
+//!
+//! What comes of it:
+//! - [`report`], [`show`]: for machines, for people
+//! - [`cli`], [`program`]: the binary
+//! - [`error`]: why the lab cannot go on
+
+pub mod answerer;
+pub mod chain;
+pub mod cli;
+pub mod control;
+pub mod deed;
+pub mod drill;
+pub mod error;
+pub mod far;
+pub mod history;
+pub mod place;
+pub mod process;
+pub mod program;
+pub mod programs;
+pub mod report;
+pub mod saying;
+pub mod schedule;
+pub mod settings;
+pub mod show;
+pub mod timeline;
+
+pub use chain::Chain;
+pub use drill::{Drill, Held, Kind};
+pub use error::{LabError, Result};
+pub use far::Wire;
+pub use programs::Programs;
+pub use report::{LabReport, Spread, Summary};
+pub use schedule::Schedule;
+pub use settings::Settings;
+pub use timeline::{Entry, Source, Timeline, What};

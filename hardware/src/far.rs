@@ -1,0 +1,256 @@
+//! The far end: the cable, and the billing system that hangs on it.
+//!
+//! Both run on a thread of their own, so that nothing the lab does delays a character.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use billing_sim::{EVENT_QUEUE, Event, Options, Report, Shutdown};
+use rustix::fs::{Mode, OFlags};
+use sys::{Cable, CablePace, LineSettings, SerialPort, boottime};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::deed::Deed;
+use crate::error::{Doing, LabError, Result};
+use crate::process::Process;
+use crate::timeline::{Entry, Source, Timeline, What};
+
+/// What joins the terminal server to the billing system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// A pair of pseudo terminals of the lab's own, paced at the line's character time.
+    #[default]
+    Cable,
+    /// A pair of pseudo terminals that socat joins. They pass bytes at once; both ends pace.
+    Socat,
+    /// Two real ports with a null-modem cable between them.
+    Serial {
+        /// The terminal server's.
+        near: PathBuf,
+        /// The billing system's.
+        far: PathBuf,
+    },
+}
+
+/// The far end, running.
+#[derive(Debug)]
+pub(crate) struct FarEnd {
+    /// The port for the terminal server.
+    near: PathBuf,
+    thread: Option<JoinHandle<()>>,
+    begin: Option<oneshot::Sender<Begin>>,
+    report: Option<oneshot::Receiver<Result<Report>>>,
+    shutdown: Shutdown,
+    unplug: CancellationToken,
+    _socat: Option<Socat>,
+}
+
+#[derive(Debug)]
+struct Begin {
+    options: Options,
+    events: mpsc::Sender<Event>,
+}
+
+/// What the thread is given.
+struct Job {
+    far: PathBuf,
+    line: LineSettings,
+    begin: oneshot::Receiver<Begin>,
+    report: oneshot::Sender<Result<Report>>,
+    shutdown: Shutdown,
+    unplug: CancellationToken,
+}
+
+impl FarEnd {
+    /// Lays the wire; nothing is sent yet. Links and logs go into `dir`.
+    pub(crate) async fn lay(
+        wire: &Wire,
+        line: LineSettings,
+        dir: &Path,
+        timeline: &Timeline,
+    ) -> Result<Self> {
+        let (near, far) = match wire {
+            Wire::Serial { near, far } => (near.clone(), far.clone()),
+            Wire::Cable | Wire::Socat => (dir.join(NEAR), dir.join(FAR)),
+        };
+        let socat = match wire {
+            Wire::Socat => Some(Socat::start(&near, &far, dir, timeline).await?),
+            Wire::Cable | Wire::Serial { .. } => None,
+        };
+        let (begin, begins) = oneshot::channel();
+        let (reports, report) = oneshot::channel();
+        let (shutdown, unplug) = (Shutdown::default(), CancellationToken::new());
+        let job = Job {
+            far,
+            line,
+            begin: begins,
+            report: reports,
+            shutdown: shutdown.clone(),
+            unplug: unplug.clone(),
+        };
+        let cable = (*wire == Wire::Cable).then(|| near.clone());
+        let (laid, is_laid) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("far end".to_owned())
+            .spawn(move || work(job, cable.as_deref(), laid))
+            .doing(|| "start a thread".to_owned())?;
+        let far_end = Self {
+            near,
+            thread: Some(thread),
+            begin: Some(begin),
+            report: Some(report),
+            shutdown,
+            unplug,
+            _socat: socat,
+        };
+        let died = || LabError::Line("the cable's thread has died".to_owned());
+        is_laid.await.map_err(|_| died())??;
+        Ok(far_end)
+    }
+
+    /// The port for the terminal server.
+    pub(crate) fn near(&self) -> &Path {
+        &self.near
+    }
+
+    /// The billing system begins to send; what happens goes into the timeline.
+    pub(crate) fn begin(&mut self, options: Options, timeline: &Timeline) -> Result<()> {
+        let begin = self.begin.take();
+        let begin = begin.ok_or_else(|| LabError::Misuse("the billing system runs".to_owned()))?;
+        let (events, mut happening) = mpsc::channel(EVENT_QUEUE);
+        let timeline = timeline.clone();
+        tokio::spawn(async move {
+            while let Some(event) = happening.recv().await {
+                timeline.push(Entry {
+                    at: time_of(&event),
+                    source: Source::Billing,
+                    what: What::Billing(event),
+                });
+            }
+        });
+        // A thread that has died shows in the report.
+        let _ = begin.send(Begin { options, events });
+        Ok(())
+    }
+
+    /// The billing system sends no more, waits for late answers and reports.
+    pub(crate) async fn finish(&mut self) -> Result<Report> {
+        self.shutdown.stop.cancel();
+        let report = self.report.take();
+        let report = report.ok_or_else(|| LabError::Misuse("there was a report".to_owned()))?;
+        let died = || LabError::Line("the billing system has died".to_owned());
+        report.await.map_err(|_| died())?
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        self.begin = None;
+        self.shutdown.abort.cancel();
+        self.unplug.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It ends at once, and its panic was shown when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread.
+fn work(job: Job, cable: Option<&Path>, laid: oneshot::Sender<Result<()>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let _ = laid.send(Err(LabError::Io { doing: "make a runtime".to_owned(), source }));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let pace = CablePace { a_to_b: Some(job.line), b_to_a: Some(job.line) };
+        let cable = cable.map(|near| Cable::open(Some(near), Some(&job.far), pace)).transpose();
+        let cable = match cable {
+            Ok(cable) => cable,
+            Err(error) => return drop(laid.send(Err(LabError::Line(error.to_string())))),
+        };
+        let unplug = job.unplug.clone();
+        // Before anybody hears that the wire is laid, so that its first byte finds it there.
+        let relay = async move {
+            match cable {
+                Some(mut cable) => cable.run(unplug.cancelled()).await,
+                None => Ok(()),
+            }
+        };
+        let _ = laid.send(Ok(()));
+        let (relayed, ()) = tokio::join!(relay, bill(job));
+        if let Err(error) = relayed {
+            eprintln!("lab: the cable failed: {error}");
+        }
+    });
+}
+
+/// Waits to be told to begin, then is the billing system.
+async fn bill(job: Job) {
+    let Ok(Begin { options, events }) = job.begin.await else { return };
+    let report = match SerialPort::open_tty(&job.far, &job.line) {
+        Ok(port) => billing_sim::run(options, port, job.shutdown, Some(events))
+            .await
+            .doing(|| "run the billing system".to_owned()),
+        Err(error) => Err(LabError::Line(error.to_string())),
+    };
+    // Who waits for it may have given up.
+    let _ = job.report.send(report);
+}
+
+/// socat, and the end of its that must stay open while the terminal server restarts: it would take
+/// the closing for the end of all.
+#[derive(Debug)]
+struct Socat {
+    _process: Process,
+    _held: OwnedFd,
+}
+
+impl Socat {
+    async fn start(near: &Path, far: &Path, dir: &Path, timeline: &Timeline) -> Result<Self> {
+        let end = |link: &Path| format!("pty,raw,echo=0,link={}", link.display());
+        let mut command = Command::new("socat");
+        command.args([end(near), end(far)]);
+        let process = Process::start("socat", command, dir.join("socat.log"), |_| {})?;
+        timeline.did(Deed::started(&process));
+        let begun = boottime();
+        while !(near.exists() && far.exists()) {
+            if boottime() - begun > SOCAT_PATIENCE {
+                let what = "socat's pair of pseudo terminals".to_owned();
+                return Err(LabError::Late { what, within: SOCAT_PATIENCE });
+            }
+            tokio::time::sleep(SOCAT_LOOK).await;
+        }
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let held = rustix::fs::open(near, flags, Mode::empty());
+        let held = held.doing(|| format!("open {}", near.display()))?;
+        Ok(Self { _process: process, _held: held })
+    }
+}
+
+/// When a billing event happened.
+pub(crate) fn time_of(event: &Event) -> Duration {
+    match event {
+        Event::Started { at }
+        | Event::Sent { at, .. }
+        | Event::Answered { at, .. }
+        | Event::Settling { at }
+        | Event::Ended { at, .. } => *at,
+        Event::Found(finding) => finding.at,
+        Event::Unserved(span) => span.to,
+    }
+}
+
+/// The links' names.
+const NEAR: &str = "line";
+const FAR: &str = "billing";
+/// It takes some milliseconds.
+const SOCAT_PATIENCE: Duration = Duration::from_secs(5);
+const SOCAT_LOOK: Duration = Duration::from_millis(5);

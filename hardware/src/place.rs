@@ -1,0 +1,56 @@
+//! Addresses on this machine that nobody else uses, so that labs that run side by side do not meet.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+
+use rand::rngs::SysRng;
+use rand::{RngExt, TryRng};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::error::{LabError, Result};
+
+/// Where a chain meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Heartbeats and beacons.
+    pub multicast: SocketAddrV4,
+    /// The terminal server's listener.
+    pub listen: SocketAddrV4,
+}
+
+impl Place {
+    /// Draws addresses until some are free.
+    ///
+    /// # Errors
+    /// None was, which means that loopback does not work.
+    pub fn choose() -> Result<Self> {
+        let mut seed = [0; 32];
+        // Without random numbers the process's own number still tells labs apart.
+        if SysRng.try_fill_bytes(&mut seed).is_err() {
+            seed[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        }
+        let mut draw = ChaCha8Rng::from_seed(seed);
+        for _ in 0..ATTEMPTS {
+            let address = [239, 255, draw.random_range(1..255), draw.random_range(1..255)];
+            let (group, listen) = (draw.random_range(PORTS), draw.random_range(PORTS));
+            let place = Self {
+                multicast: SocketAddrV4::new(address.into(), group),
+                listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen),
+            };
+            if place.is_free() {
+                return Ok(place);
+            }
+        }
+        Err(LabError::Line(format!("found no free address on loopback in {ATTEMPTS} attempts")))
+    }
+
+    /// Whether nobody is there. A multicast port can be shared, so it is asked for without sharing.
+    fn is_free(&self) -> bool {
+        UdpSocket::bind(self.multicast).is_ok() && TcpListener::bind(self.listen).is_ok()
+    }
+}
+
+/// Draws before giving up; the second one is rare already.
+const ATTEMPTS: u32 = 50;
+/// Below the ports that Linux gives to outgoing connections, which may take a free one at any time.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;

@@ -1,0 +1,194 @@
+//! What the binary does with its command line.
+
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
+
+use clap::CommandFactory;
+use daemon::{Exit, Failure, OrExit, SignalEvent, Signals};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sys::boottime;
+
+use crate::answerer::{misdeeds, run as answerer};
+use crate::chain::Chain;
+use crate::cli::{Cli, Command, RunArgs};
+use crate::deed::Deed;
+use crate::error::Result as LabResult;
+use crate::programs::Programs;
+use crate::report::LabReport;
+use crate::schedule::Schedule;
+use crate::show::{self, Detail};
+use crate::timeline::Timeline;
+
+/// The program's name in messages.
+pub const PROGRAM: &str = "lab";
+
+/// How the program ends, besides the ends that all programs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As all programs.
+    Usual(Exit),
+    /// By Ctrl-C or SIGTERM; everything was ended first.
+    Interrupted,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What to say on standard error, and how to end.
+pub fn main(cli: Cli) -> Result<End, Failure> {
+    match cli.command {
+        None => run(&cli.run),
+        Some(Command::Answerer(misdeeds)) => match answerer::run(misdeeds).or_exit(Exit::Io)? {
+            answerer::Ended::Asked => Ok(End::Usual(Exit::Ok)),
+            answerer::Ended::Crashed => Ok(End::Usual(Exit::Software)),
+        },
+        Some(Command::Grandchild { file }) => {
+            misdeeds::grandchild(&file).or_exit(Exit::Io)?;
+            Ok(End::Usual(Exit::Ok))
+        }
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut io::stdout());
+            Ok(End::Usual(Exit::Ok))
+        }
+        Some(Command::Man) => {
+            clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()).or_exit(Exit::Io)?;
+            Ok(End::Usual(Exit::Ok))
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> Result<End, Failure> {
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from(SysRng.try_next_u32().or_exit(Exit::OsError)?),
+    };
+    let programs = Programs::find(args.bin_dir.as_deref()).or_exit(Exit::Unavailable)?;
+    // One thread: the kernel ends the chain's processes with the thread that started them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let report = runtime.or_exit(Exit::OsError)?.block_on(async {
+        let mut signals = Signals::listen().or_exit(Exit::OsError)?;
+        tokio::select! {
+            biased;
+            // The chain is dropped here, and with it every process.
+            () = interrupted(&mut signals) => Ok(None),
+            report = run_and_show(args, seed, &programs) => report.map(Some),
+        }
+    })?;
+    let Some(report) = report else { return Ok(End::Interrupted) };
+    print(args, &report)?;
+    Ok(End::Usual(if report.pass { Exit::Ok } else { Exit::Negative }))
+}
+
+async fn interrupted(signals: &mut Signals) {
+    while matches!(signals.recv().await, SignalEvent::Hangup) {}
+}
+
+/// Drills the chain; what happens is shown meanwhile.
+async fn run_and_show(
+    args: &RunArgs,
+    seed: u64,
+    programs: &Programs,
+) -> Result<LabReport, Failure> {
+    let timeline = Timeline::default();
+    let (entries, began) = (timeline.follow(), boottime());
+    let detail = if args.verbose { Detail::Everything } else { Detail::Usual };
+    let (events, json) = (args.events, args.json);
+    let shown = thread::spawn(move || match (events, json) {
+        (true, _) => print_events(entries),
+        (_, true) => show::follow(entries, began, detail, anstream::stderr()),
+        (_, false) => show::follow(entries, began, detail, anstream::stdout()),
+    });
+    let settings = args.settings(seed);
+    let summary = format!(
+        "{} nodes, profile {}, {} over {}, seed {seed}",
+        args.nodes,
+        args.profile,
+        args.line,
+        if args.socat { "socat" } else { "cable" },
+    );
+    timeline.did(Deed::Note { text: summary });
+    let chain = Chain::lay(settings, programs, timeline.clone()).await;
+    let mut chain = chain.or_exit(Exit::Unavailable)?;
+    let started = begin(&mut chain).await;
+    if started.is_err() {
+        eprintln!("{PROGRAM}: the logs are kept in {}", chain.keep().display());
+    }
+    started.or_exit(Exit::Unavailable)?;
+    let mut report = drill(&mut chain, Schedule::new(args.kills, seed)).await;
+    if args.keep || !report.pass {
+        report.logs = Some(chain.keep());
+    }
+    timeline.unfollow();
+    // Joined, so that the last line stands before the table.
+    let _ = shown.join();
+    Ok(report)
+}
+
+async fn begin(chain: &mut Chain) -> LabResult<()> {
+    chain.start_server().await?;
+    chain.start_nodes()?;
+    chain.start_billing()?;
+    chain.wait_for_coordinator(FIRST_SERVICE).await?;
+    chain.settle().await;
+    Ok(())
+}
+
+async fn drill(chain: &mut Chain, mut schedule: Schedule) -> LabReport {
+    let (mut drills, mut failures) = (Vec::new(), Vec::new());
+    while let Some(drill) = schedule.next(chain).await {
+        match drill {
+            Ok(drill) => drills.push(drill),
+            Err(error) => {
+                failures.push(error.to_string());
+                break;
+            }
+        }
+    }
+    tokio::time::sleep(QUIET).await;
+    let billing = chain.finish_billing().await;
+    let billing = billing.inspect_err(|error| failures.push(error.to_string())).ok();
+    if let Err(error) = chain.stop().await {
+        failures.push(error.to_string());
+    }
+    LabReport::new(chain, drills, billing, failures)
+}
+
+fn print_events(mut entries: tokio::sync::mpsc::UnboundedReceiver<crate::timeline::Entry>) {
+    while let Some(entry) = entries.blocking_recv() {
+        let Ok(line) = serde_json::to_string(&entry) else { continue };
+        let mut out = io::stdout().lock();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+}
+
+fn print(args: &RunArgs, report: &LabReport) -> Result<(), Failure> {
+    let written = if args.events {
+        let last = serde_json::json!({ "event": "report", "report": report });
+        writeln!(io::stdout(), "{last}")
+    } else if args.json {
+        let text = serde_json::to_string_pretty(report).or_exit(Exit::Software)?;
+        writeln!(io::stdout(), "{text}")
+    } else {
+        write!(anstream::stdout(), "{}", show::table(report))
+    };
+    if args.json && io::stderr().is_terminal() {
+        // The document may go to a file; the verdict is for whoever sits here.
+        let _ = write!(anstream::stderr(), "{}", show::table(report));
+    }
+    match written {
+        // A reader that has gone has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Until the line is served for the first time.
+const FIRST_SERVICE: Duration = Duration::from_secs(10);
+/// Undisturbed service before the end.
+const QUIET: Duration = Duration::from_millis(500);

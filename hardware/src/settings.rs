@@ -1,0 +1,61 @@
+//! What a chain is made of.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use failover_node::core::profile::Profile;
+use sys::LineSettings;
+
+use crate::answerer::Misdeeds;
+use crate::far::Wire;
+
+/// What a chain is made of. Start from [`Settings::default`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many nodes there are; they are named `node-a`, `node-b` and so on.
+    pub nodes: usize,
+    /// Their times.
+    pub profile: Profile,
+    /// The line.
+    pub line: LineSettings,
+    /// From the beginning of one record to that of the next.
+    pub interval: Duration,
+    /// Seed of the records and of the drills' moments.
+    pub seed: u64,
+    /// What joins the terminal server to the billing system.
+    pub wire: Wire,
+    /// What the payloads do wrong.
+    pub misdeeds: Misdeeds,
+    /// Further arguments for every node, before its payload.
+    pub node_arguments: Vec<OsString>,
+    /// Further arguments for the terminal server.
+    pub server_arguments: Vec<OsString>,
+    /// Whether the directory with the logs stays.
+    pub keep: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            profile: Profile::STANDARD,
+            line: LineSettings::new(9600),
+            interval: Duration::from_millis(100),
+            seed: 1,
+            wire: Wire::default(),
+            misdeeds: Misdeeds::default(),
+            node_arguments: Vec::new(),
+            server_arguments: Vec::new(),
+            keep: false,
+        }
+    }
+}
+
+/// The name of the node number `index`, from 0.
+pub fn node_name(index: usize) -> String {
+    let letter = u8::try_from(index).ok().filter(|index| *index < 26).unwrap_or(25);
+    format!("node-{}", char::from(b'a' + letter))
+}
+
+/// Most nodes of a chain: what a group can have.
+pub const MAX_NODES: usize = wire::heartbeat::MAX_MEMBERS;

@@ -1,0 +1,206 @@
+//! A run for people: the timeline as it happens, and the table at the end.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::Duration;
+
+use billing_sim::table::short;
+use billing_sim::{Event, Verdict};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use tokio::sync::mpsc;
+
+use crate::deed::Deed;
+use crate::drill::Drill;
+use crate::report::{LabReport, Spread};
+use crate::saying::Saying;
+use crate::timeline::{Entry, Source, What};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Who holds the line, what was done to whom, how long it was unserved.
+    Usual,
+    /// All that the programs say, too.
+    Everything,
+}
+
+/// Shows a timeline line by line until it ends. Runs on a thread of its own: a terminal may block.
+pub fn follow(
+    mut entries: mpsc::UnboundedReceiver<Entry>,
+    began: Duration,
+    detail: Detail,
+    mut out: impl Write,
+) {
+    while let Some(entry) = entries.blocking_recv() {
+        let Some(text) = text(&entry, detail) else { continue };
+        let time = entry.at.saturating_sub(began).as_secs_f64();
+        let (colour, source) = (colour(&entry), entry.source.to_string());
+        let line = format!("{DIM}{time:8.3} s{RESET}  {source:8}  {colour}{text}{RESET}");
+        // Each line at once: whoever follows wants it now. One who has gone misses the rest.
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+}
+
+/// The drills, the holders and the judge's verdicts.
+pub fn table(report: &LabReport) -> String {
+    let mut text = format!("\n{}\n", drills(report).trim_fmt());
+    let tenures = &report.holders.tenures;
+    match &report.holders.violations[..] {
+        [] => {
+            let _ = writeln!(text, "\nholders: {} grants, never two at a time", tenures.len());
+        }
+        violations => violations.iter().for_each(|violation| {
+            let _ = writeln!(text, "\n{RED}holders: {violation}{RESET}");
+        }),
+    }
+    if let Some(billing) = &report.billing {
+        text += &format!("\nthe billing system's verdict\n{}", billing_sim::table::render(billing));
+    }
+    for drill in report.drills.iter().filter(|drill| !drill.recovered()) {
+        let failure = drill.failure.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "{RED}{} of {}: {failure}{RESET}", drill.kind, drill.victim);
+    }
+    for failure in &report.failures {
+        let _ = writeln!(text, "{RED}{failure}{RESET}");
+    }
+    if let Some(logs) = &report.logs {
+        let _ = writeln!(text, "logs: {}", logs.display());
+    }
+    let (colour, verdict) = if report.pass { (GREEN, "PASS") } else { (RED, "FAIL") };
+    let (drills, seed) = (report.drills.len(), report.run.seed);
+    let _ = writeln!(text, "\n{colour}{BOLD}lab: {verdict}{RESET}  {drills} drills, seed {seed}");
+    text
+}
+
+fn drills(report: &LabReport) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["drill", "times", "unserved", "worst", "first answer", "worst", ""]);
+    let span = |spread: Option<Spread>, of: fn(Spread) -> Duration| match spread {
+        Some(spread) => short(of(spread)),
+        None => "-".to_owned(),
+    };
+    for summary in &report.kinds {
+        let (median, max): (fn(Spread) -> Duration, fn(Spread) -> Duration) =
+            (|spread| spread.median, |spread| spread.max);
+        table.add_row([
+            summary.kind.to_string(),
+            summary.count.to_string(),
+            span(summary.unserved, median),
+            span(summary.unserved, max),
+            span(summary.first_answer, median),
+            span(summary.first_answer, max),
+            match summary.failed {
+                0 => "ok".to_owned(),
+                failed => format!("{failed} FAILED"),
+            },
+        ]);
+    }
+    for column in 1..6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn text(entry: &Entry, detail: Detail) -> Option<String> {
+    match &entry.what {
+        What::Did(deed) => deed_text(deed, detail),
+        What::Said(saying) => said(&entry.source, saying, detail),
+        What::Billing(event) => billing(event, detail),
+    }
+}
+
+fn deed_text(deed: &Deed, detail: Detail) -> Option<String> {
+    Some(match deed {
+        Deed::Started { program, pid } => match detail {
+            Detail::Everything => format!("starts {program} ({pid})"),
+            Detail::Usual => format!("starts {program}"),
+        },
+        Deed::Killed { program, .. } => format!("kill -9 {program}"),
+        Deed::Stopped { program, .. } => format!("SIGSTOP {program}"),
+        Deed::Continued { program, .. } => format!("SIGCONT {program}"),
+        Deed::CrashedPayload { node, .. } => format!("crashes the payload of {node}"),
+        Deed::AskedToHandOver { node } => format!("asks {node} to hand over"),
+        Deed::AskedToEnd { program, .. } => format!("SIGTERM {program}"),
+        Deed::Drilled(drill) => drilled(drill),
+        Deed::Note { text } => text.clone(),
+    })
+}
+
+fn drilled(drill: &Drill) -> String {
+    if let Some(failure) = &drill.failure {
+        return format!("FAILED: {failure}");
+    }
+    let Some(unserved) = drill.unserved else { return "the line was not disturbed".to_owned() };
+    let answer = drill.first_answer.map(short).unwrap_or_default();
+    let (from, to) = (&drill.before.node, drill.after.as_ref().map_or("nobody", |h| &h.node));
+    let hands = match from == to {
+        true => format!("{to} again"),
+        false => format!("{from} to {to}"),
+    };
+    format!("{hands}: unserved {}, first answer after {answer}", short(unserved))
+}
+
+fn said(source: &Source, saying: &Saying, detail: Detail) -> Option<String> {
+    let usual = match (source, saying.word.as_str()) {
+        (Source::Server, "granted") => {
+            let node = saying.text("node").unwrap_or("nobody");
+            Some(format!("{node} holds the line, grant {}", saying.text("epoch")?))
+        }
+        (Source::Server, "ended") => {
+            Some(format!("the line is free: {}", saying.text("cause").unwrap_or("unknown")))
+        }
+        _ => None,
+    };
+    if detail == Detail::Usual && usual.is_some() {
+        return usual;
+    }
+    let shown = detail == Detail::Everything || saying.is_grave();
+    shown.then(|| format!("{} {}", saying.word, saying.details()))
+}
+
+fn billing(event: &Event, detail: Detail) -> Option<String> {
+    match event {
+        Event::Found(finding) if finding.verdict != Verdict::Partial => {
+            Some(format!("{}: {}", finding.verdict, finding.detail))
+        }
+        Event::Found(finding) if detail == Detail::Everything => {
+            Some(format!("{}: {}", finding.verdict, finding.detail))
+        }
+        Event::Unserved(span) if detail == Detail::Everything => {
+            Some(format!("had no answer for {}", short(span.length())))
+        }
+        _ => None,
+    }
+}
+
+fn colour(entry: &Entry) -> &'static str {
+    match &entry.what {
+        What::Did(Deed::Drilled(drill)) => {
+            if drill.recovered() {
+                GREEN
+            } else {
+                RED
+            }
+        }
+        What::Did(Deed::Started { .. } | Deed::Note { .. }) => "",
+        What::Did(_) => YELLOW,
+        What::Said(saying) if saying.is_grave() => RED,
+        What::Said(saying) if entry.source == Source::Server && saying.word == "granted" => BOLD,
+        What::Said(_) => "",
+        What::Billing(Event::Found(_)) => RED,
+        What::Billing(_) => "",
+    }
+}
+
+const RESET: &str = "\x1b[0m";
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
