@@ -1,0 +1,98 @@
+//! What standbys hear.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use sys::{MulticastSocket, boottime};
+use wire::{Beacon, Datagram, FreeCause, LineState, LineStatus, MAX_DATAGRAM};
+
+use crate::client::Client;
+use crate::daemon::{Site, key, within};
+
+/// A standby's ear.
+struct Ear(MulticastSocket);
+
+impl Ear {
+    fn new(group: SocketAddrV4) -> Self {
+        Self(MulticastSocket::open(group, Ipv4Addr::LOCALHOST).unwrap())
+    }
+
+    async fn hear(&self) -> Beacon {
+        let mut buf = [0; MAX_DATAGRAM + 1];
+        let received = within(self.0.recv(&mut buf)).await.unwrap();
+        assert_eq!(received.ttl, Some(255), "so that nobody off this link can forge one");
+        let (key, group) = (key(), "crew".parse().unwrap());
+        match Datagram::decode(&buf[..received.len], &group, |_| Some(&key)).unwrap() {
+            Datagram::Beacon(beacon) => beacon,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn hear_until(&self, wanted: impl Fn(&LineStatus) -> bool) -> Beacon {
+        loop {
+            let beacon = self.hear().await;
+            if wanted(&beacon.lines[0]) {
+                return beacon;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_told_at_once_and_thrice() {
+    let mut site = Site::new();
+    let ear = Ear::new(site.add_beacons());
+    let daemon = site.start().await;
+    let first = ear.hear().await;
+    assert_eq!((first.server.as_str(), first.lines.len()), ("ts", 1));
+    assert_eq!(first.lines[0].state, LineState::Free(FreeCause::Restarted));
+    let mut took = Vec::new();
+    for _ in 0..20 {
+        let (alpha, grant) = Client::granted(daemon.address, "alpha").await;
+        let held = ear.hear_until(|line| line.state == LineState::Held).await;
+        assert_eq!(held.lines[0].epoch, grant.epoch);
+        assert_eq!(held.lines[0].holder, "alpha".parse().ok());
+        let closed = boottime();
+        drop(alpha);
+        let free = ear.hear_until(|line| line.state != LineState::Held).await;
+        took.push(boottime() - closed);
+        assert_eq!(free.lines[0].state, LineState::Free(FreeCause::Closed));
+        assert_eq!(free.lines[0].epoch, grant.epoch);
+        for n in 1..3 {
+            let again = ear.hear().await;
+            assert_eq!((again.seq, &again.lines), (free.seq + n, &free.lines));
+        }
+    }
+    took.sort();
+    println!("from close to beacon: median {:?}, worst {:?}", took[10], took[19]);
+    assert!(took[10] < Duration::from_millis(100), "{took:?}");
+}
+
+#[tokio::test]
+async fn beacons_grow_over_restarts_and_come_at_their_interval() {
+    let mut site = Site::new();
+    let ear = Ear::new(site.add_beacons());
+    site.add(&["--beacon-interval", "20ms"]);
+    let daemon = site.start().await;
+    let mut last = ear.hear().await;
+    for _ in 0..20 {
+        let next = ear.hear().await;
+        assert_eq!((next.start, next.seq), (last.start, last.seq + 1));
+        assert_eq!(next.interval_ms, 20);
+        last = next;
+    }
+    daemon.kill().await;
+    let _daemon = site.restart().await;
+    while last.start == ear.hear().await.start {}
+    assert!(ear.hear().await.start > last.start);
+}
+
+#[tokio::test]
+async fn a_single_host_is_told_as_well() {
+    let mut site = Site::new();
+    let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    site.add(&["--beacon", &peer.local_addr().unwrap().to_string()]);
+    let _daemon = site.start().await;
+    let mut buf = [0; MAX_DATAGRAM];
+    assert!(within(peer.recv(&mut buf)).await.unwrap() > 0);
+}
