@@ -1,0 +1,96 @@
+//! What systemd is told. Without `NOTIFY_SOCKET` in the environment all of it does nothing.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Everything is bound and served: dependants may start. `status` is shown by `systemctl status`.
+pub fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The stop has begun.
+pub fn stopping() {
+    send(&[NotifyState::Stopping]);
+}
+
+/// One line on what the daemon is doing now.
+pub fn status(text: &str) {
+    send(&[NotifyState::Status(text)]);
+}
+
+/// A sign of life. To be called by the loop that does the work, never by a task that would survive
+/// its hanging (I8).
+pub fn watchdog() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// How often [`watchdog`] must be called, if systemd watches: half of the time it allows, so that
+/// one late call is no death.
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|allowed| allowed / 2)
+}
+
+fn send(state: &[NotifyState<'_>]) {
+    // A daemon works on when its service manager does not listen.
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "failed to notify the service manager");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// The body of the next test, in a process with an environment of its own.
+    #[test]
+    fn notifying_body() {
+        if std::env::var_os("DAEMON_TEST_NOTIFY").is_none() {
+            return;
+        }
+        assert_eq!(watchdog_interval(), Some(Duration::from_secs(1)));
+        ready("line cash: free");
+        status("line cash: n1");
+        watchdog();
+        stopping();
+    }
+
+    #[test]
+    fn systemd_hears_each_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "notify::tests::notifying_body"])
+            .env("DAEMON_TEST_NOTIFY", "1")
+            .env("NOTIFY_SOCKET", &path)
+            .env("WATCHDOG_USEC", "2000000")
+            .env_remove("WATCHDOG_PID")
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        let mut buf = [0; 256];
+        for expected in [
+            "READY=1\nSTATUS=line cash: free\n",
+            "STATUS=line cash: n1\n",
+            "WATCHDOG=1\n",
+            "STOPPING=1\n",
+        ] {
+            let n = systemd.recv(&mut buf).unwrap();
+            assert_eq!(std::str::from_utf8(&buf[..n]).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn without_systemd_nothing_happens() {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            ready("x");
+            assert_eq!(watchdog_interval(), None);
+        }
+    }
+}
