@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use linekeeper_tests::world::{self, Outcome};
 
-/// What an ordinary test run does; CI runs 20,000.
+/// Schedules of an ordinary test run, and of one in CI.
 const SCHEDULES: u64 = 2_000;
+const CI_SCHEDULES: u64 = 20_000;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
@@ -23,7 +24,8 @@ fn invariants_hold_in_every_schedule() {
         return;
     }
     let first = setting("LINEKEEPER_SEED").unwrap_or(1);
-    let count = setting("LINEKEEPER_SCHEDULES").unwrap_or(SCHEDULES);
+    let usual = if std::env::var_os("LINEKEEPER_CI").is_some() { CI_SCHEDULES } else { SCHEDULES };
+    let count = setting("LINEKEEPER_SCHEDULES").unwrap_or(usual);
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let share = |t: u64| {

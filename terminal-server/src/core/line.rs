@@ -354,7 +354,7 @@ impl Line {
     /// The line as beacons and refusals show it.
     pub fn status(&self, now: Time) -> LineStatus {
         let kept = self.arbiter.kept_for(now);
-        let until = self.arbiter.holder().map(|h| h.expires).or(kept.map(|(_, until)| until));
+        let until = self.arbiter.holder().map(|h| h.expires).or_else(|| kept.map(|(_, until)| until));
         LineStatus {
             line: self.config.line.clone(),
             up: self.up,
@@ -426,10 +426,9 @@ impl Line {
             Some((ErrorCode::Position, text))
         } else if output.end() - self.output.accepted().max(first) > OUTPUT_WINDOW {
             Some((ErrorCode::Window, format!("more than {OUTPUT_WINDOW} bytes outstanding")))
-        } else if let Some(ack) = output.ack.filter(|ack| *ack > cursor) {
-            Some((ErrorCode::Offset, format!("offset {ack} was not sent yet")))
         } else {
-            None
+            let unsent = output.ack.filter(|ack| *ack > cursor);
+            unsent.map(|ack| (ErrorCode::Offset, format!("offset {ack} was not sent yet")))
         };
         match fault {
             Some((code, text)) => self.misuse(id, code, text, now),

@@ -40,6 +40,8 @@ pub enum Fault {
     KillServer(True),
     /// SIGTERM of the terminal server; started again after so long.
     StopServer(True),
+    /// The line's adapter is pulled, and is back after so long.
+    Unplug(True),
 }
 
 impl Fault {
@@ -61,6 +63,7 @@ impl Fault {
             Self::PauseServer(_) => "SIGSTOP, SIGCONT of the server",
             Self::KillServer(_) => "kill -9 of the server",
             Self::StopServer(_) => "SIGTERM of the server",
+            Self::Unplug(_) => "adapter pulled",
         }
     }
 
@@ -70,7 +73,7 @@ impl Fault {
         let short = rng.random_range(20 * MS..400 * MS);
         let long = rng.random_range(100 * MS..2500 * MS);
         let host = |rng: &mut ChaCha8Rng| rng.random_range(0..=nodes);
-        match rng.random_range(0..20) {
+        match rng.random_range(0..21) {
             0..=2 => Self::Kill(node, long),
             3 => Self::PowerLoss(node, long),
             4..=6 => Self::Pause(node, if rng.random_bool(0.5) { short } else { long }),
@@ -85,7 +88,8 @@ impl Fault {
             15 => Self::Replay(rng.random_range(1..60)),
             16 | 17 => Self::PauseServer(if rng.random_bool(0.5) { short } else { long }),
             18 => Self::KillServer(short),
-            _ => Self::StopServer(short),
+            19 => Self::StopServer(short),
+            _ => Self::Unplug(short),
         }
     }
 }
@@ -155,6 +159,10 @@ impl World {
                     self.kill_server();
                     self.at(now + after, Event::StartServer);
                 }
+            }
+            Fault::Unplug(long) => {
+                self.plug(false);
+                self.at(now + long, Event::Plug);
             }
             Fault::StopServer(after) => {
                 if self.server.process.is_some() && !self.server.paused {

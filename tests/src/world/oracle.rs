@@ -108,6 +108,11 @@ impl Oracle {
         self.partial.clear();
     }
 
+    /// The adapter was pulled: what was being written is torn, and will be written again.
+    pub fn unplugged(&mut self) {
+        self.partial.clear();
+    }
+
     /// Bytes of a record came while no terminal server ran.
     pub fn excuse(&mut self, number: u32) {
         self.excused.insert(number);

@@ -67,6 +67,10 @@ pub enum Event {
     Record(u32),
     /// Bytes of a record arrive at the terminal server's tty.
     Serial(u32, Vec<u8>),
+    /// The line's adapter is back.
+    Plug,
+    /// The process learns that the device has gone, or is back.
+    Device(bool),
     /// Something goes wrong.
     Fault(Fault),
     /// A process starts.
@@ -257,7 +261,11 @@ impl World {
             | Event::PayloadGone(i, _)
             | Event::InstanceGone(i, _) => self.node_event(i, event),
             Event::ToNode(conn, _) => self.node_event(self.connections[conn].node, event),
-            Event::ServerWake(_) | Event::Accept(_) | Event::ServerReads(_) | Event::Stored(_) => {
+            Event::ServerWake(_)
+            | Event::Accept(_)
+            | Event::ServerReads(_)
+            | Event::Stored(_)
+            | Event::Device(_) => {
                 self.server_event(event);
             }
             Event::Syn(i, instance) => self.syn(i, instance),
@@ -271,6 +279,7 @@ impl World {
             Event::GuardKills(i, instance) => self.guard_kills(i, instance),
             Event::Record(number) => self.send_record(number),
             Event::Serial(number, bytes) => self.serial_input(number, &bytes),
+            Event::Plug => self.plug(true),
             Event::Fault(fault) => self.apply(fault),
             Event::StartNode(i) => self.start_node(i),
             Event::StartServer => self.start_server(),
@@ -355,6 +364,7 @@ impl World {
         self.healed = true;
         self.network.heal();
         self.send_held();
+        self.plug(true);
         self.resume_server();
         for i in 0..self.nodes.len() {
             self.resume_node(i);

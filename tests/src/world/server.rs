@@ -28,6 +28,8 @@ pub struct ServerHost {
     pub inbox: VecDeque<Event>,
     /// The tty's input that the process has not read.
     pub tty: Vec<u8>,
+    /// The adapter is there.
+    pub plugged: bool,
     /// What a started frame does at the end of its grant.
     pub frame_end: FrameEnd,
     /// The disk: the start number, and what a clean stop left.
@@ -49,6 +51,7 @@ impl ServerHost {
             paused: false,
             inbox: VecDeque::new(),
             tty: Vec::new(),
+            plugged: true,
             frame_end: FrameEnd::Finish,
             start: 100,
             saved: None,
@@ -82,7 +85,8 @@ impl World {
             ..LineConfig::new(line(), "server".parse().expect("letters"))
         };
         let start = Start { number: host.start, saved, unclean };
-        let line = Line::new(config, start, now);
+        let mut line = Line::new(config, start, now);
+        line.handle_device(host.plugged, now);
         let names = (group(), "server".parse().expect("letters"));
         let interval = Duration::from_millis(100);
         let announcer = Announcer::new(names, host.start, interval, &[line.status(now)], now);
@@ -197,6 +201,7 @@ impl World {
                 self.read_segment(conn);
             }
             Event::Stored(start) => line.handle_stored(start, now),
+            Event::Device(up) => line.handle_device(up, now),
             _ => return,
         }
         self.drain_server(VecDeque::new());
@@ -282,7 +287,7 @@ impl World {
         let now = self.server_time();
         loop {
             let Some((line, _)) = &mut self.server.process else { return };
-            let Some(bytes) = line.poll_serial(now) else { return };
+            let Some(bytes) = line.poll_serial(now).filter(|_| self.server.plugged) else { return };
             // A tty takes what it likes.
             let count = self.rng.random_range(1..=bytes.len());
             self.oracle.wire(&bytes[..count]);
@@ -361,10 +366,21 @@ impl World {
         }
     }
 
+    /// The adapter is pulled or put back; the process learns of it when it runs.
+    pub fn plug(&mut self, plugged: bool) {
+        if self.server.plugged != plugged {
+            self.server.plugged = plugged;
+            self.oracle.unplugged();
+            self.server_event(Event::Device(plugged));
+            self.read_tty();
+        }
+    }
+
     /// Bytes have come over the cable. The tty keeps them while the terminal server restarts, but
     /// nobody does after it was killed.
     pub fn serial_input(&mut self, number: u32, bytes: &[u8]) {
-        if self.server.process.is_some() || self.server.saved.is_some() {
+        let open = self.server.process.is_some() || self.server.saved.is_some();
+        if open && self.server.plugged {
             self.server.tty.extend(bytes);
         } else {
             self.oracle.excuse(number);
