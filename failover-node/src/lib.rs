@@ -1,3 +1,26 @@
 //! The failover node: heartbeats, and the component of whoever is coordinator.
+//!
+//! - [`core`]: what it decides, sans-IO
+//! - [`driver`]: what it does, around the core
+//! - [`component`]: what only a candidate and the coordinator run: the guard and the payload
+//! - [`cli`], [`program`]: the command line, and what the binary does with it
+//! - [`table`]: what it prints
+//!
+//! ```no_run
+//! # async fn example(options: failover_node::Options) -> Result<(), failover_node::Error> {
+//! let shutdown = daemon::CancellationToken::new();
+//! failover_node::run(options, shutdown.clone()).await
+//! # }
+//! ```
 
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod component;
 pub mod core;
+pub mod driver;
+pub mod program;
+pub mod table;
+
+pub use component::Exec;
+pub use driver::{Error, NodeReport, Options, run};

@@ -1,0 +1,70 @@
+//! The payload of kind `exec`: a program of the user's, run as a child of the guard.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use sys::process::Signal;
+use sys::spawn;
+
+/// Which program, and how it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The program, looked for in `PATH` unless it has a slash.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// The binary that has the `guard` subcommand: this one, unless a test is the host.
+    pub guard: PathBuf,
+}
+
+impl Exec {
+    /// From a command line: the program, then its arguments.
+    pub fn new(program: OsString, arguments: Vec<OsString>) -> Self {
+        // By this name it is the very file that runs now, even if a newer one has taken its place.
+        Self { program, arguments, guard: "/proc/self/exe".into() }
+    }
+
+    /// The guard's command: it will hold `control` and, as its own standard streams, the ends of
+    /// the pipes that are the payload's.
+    pub(crate) fn guard_command(
+        &self,
+        control: OwnedFd,
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+    ) -> Command {
+        let mut command = Command::new(&self.guard);
+        let number = control.as_raw_fd();
+        command
+            .arg0("failover-node")
+            .args(["guard", "--control", &number.to_string(), "--"])
+            .arg(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::from(stdout));
+        spawn::inherit(&mut command, control);
+        command
+    }
+
+    /// Starts the payload from within the guard, in a process group of its own; it inherits the
+    /// guard's standard streams and dies with the guard, whatever ends that.
+    pub(crate) fn start(&self, epoch: u64) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env(ENV_EPOCH, epoch.to_string()).process_group(0);
+        spawn::die_with_parent(&mut command, Signal::KILL);
+        command.spawn()
+    }
+}
+
+/// The payload's environment: the number of the grant, decimal, one u64 that only grows.
+pub const ENV_EPOCH: &str = "LINEKEEPER_EPOCH";
+/// The line.
+pub const ENV_LINE: &str = "LINEKEEPER_LINE";
+/// The node that runs the payload.
+pub const ENV_NODE: &str = "LINEKEEPER_NODE";
+/// The node's group.
+pub const ENV_GROUP: &str = "LINEKEEPER_GROUP";
+/// Always `coordinator`: nobody else runs a payload.
+pub const ENV_ROLE: &str = "LINEKEEPER_ROLE";

@@ -1,0 +1,172 @@
+//! What happens, as log lines: one per occurrence. The first word of each, its message, is stable,
+//! as are its fields: the lab and scripts look for them.
+
+use std::time::Duration;
+
+use wire::{Epoch, FreeCause, RefuseWhy, RevokeWhy, Time};
+
+use super::options::Options;
+use crate::component::framed::Mark;
+use crate::core::{Counters, LinkEnd, Occurrence, ResignCause};
+
+/// Writes the log lines of one node.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// The grant that the payload runs under.
+    epoch: Epoch,
+    /// Late wake-ups that were counted, and when that was said last.
+    late: u64,
+    late_said: Option<Time>,
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self { epoch: Epoch::NONE, late: 0, late_said: None }
+    }
+
+    /// Sockets are open; the node listens.
+    pub(crate) fn ready(&self, options: &Options) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            node = %options.node,
+            group = %options.group,
+            line = %options.line,
+            multicast = %options.multicast,
+            interface = %options.interface,
+            terminal_server = options.terminal_server,
+            profile = %options.profile,
+            priority = options.priority,
+            "ready"
+        );
+    }
+
+    /// The payload is about to be started under this grant.
+    pub(crate) fn granted(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    pub(crate) fn payload_started(&self, pid: u32) {
+        tracing::info!(epoch = %self.epoch, pid, "payload-started");
+    }
+
+    pub(crate) fn payload_gone(&self, status: &str) {
+        tracing::info!(epoch = %self.epoch, status, "payload-gone");
+    }
+
+    /// Bytes have gone into the payload's standard input.
+    pub(crate) fn reached(&self, mark: Mark) {
+        match mark {
+            Mark::Serving => tracing::info!(epoch = %self.epoch, "serving"),
+            Mark::FirstInput => tracing::info!(epoch = %self.epoch, "first-input"),
+        }
+    }
+
+    /// Says, once a minute at most, that this host wakes up too late for its profile.
+    pub(crate) fn late(&mut self, counters: &Counters, now: Time) {
+        let again = self.late_said.is_none_or(|at| now.since(at) >= LATE_EVERY);
+        if counters.late > self.late && again {
+            let (count, max_us) = (counters.late - self.late, counters.late_max_us);
+            let advice = "this host is too slow or too busy for its profile; take a slower one";
+            tracing::warn!(count, max_us, advice, "late");
+            self.late = counters.late;
+            self.late_said = Some(now);
+        }
+    }
+
+    pub(crate) fn report(&self, occurrence: &Occurrence) {
+        use Occurrence as O;
+        match occurrence {
+            O::Claiming { rank, cause } => {
+                tracing::info!(rank, cause = cause_word(*cause), "claiming");
+            }
+            O::Granted { epoch, in_doubt } => tracing::info!(%epoch, in_doubt, "granted"),
+            O::Refused { why, holder } => {
+                let holder = holder.as_ref().map(tracing::field::display);
+                match why {
+                    // The ordinary end of a race for the line.
+                    RefuseWhy::Held | RefuseWhy::Reserved | RefuseWhy::Stopping => {
+                        tracing::info!(why = refusal_word(*why), holder, "refused");
+                    }
+                    _ => tracing::warn!(why = refusal_word(*why), holder, "refused"),
+                }
+            }
+            O::ConnectFailed { error } => tracing::warn!(error, "connect-failed"),
+            O::Lost { epoch, end } => {
+                tracing::warn!(%epoch, end = end_word(end), detail = %end, "lost");
+            }
+            O::Resigning { epoch, cause, reserve_for } => {
+                let reserve_for = reserve_for.as_ref().map(tracing::field::display);
+                match cause {
+                    ResignCause::Stop | ResignCause::Handover => {
+                        tracing::info!(%epoch, cause = resign_word(*cause), reserve_for, "resigning");
+                    }
+                    _ => {
+                        tracing::warn!(%epoch, cause = resign_word(*cause), reserve_for, "resigning");
+                    }
+                }
+            }
+            O::Released { epoch } => tracing::info!(%epoch, "released"),
+            O::BadPayload { error } => tracing::error!(epoch = %self.epoch, error, "bad-payload"),
+            O::MemberJoined(peer) => tracing::info!(%peer, "member-joined"),
+            O::SettingsDiffer(peer) => {
+                let advice = "line, profile and release must be the same on all nodes of a group";
+                tracing::error!(%peer, advice, "settings-differ");
+            }
+            O::DuplicateName => {
+                let advice = "another process uses this node's name; give each its own --node";
+                tracing::error!(advice, "duplicate-name");
+            }
+        }
+    }
+}
+
+/// The word for a vacancy's cause.
+pub(crate) fn cause_word(cause: Option<FreeCause>) -> &'static str {
+    match cause {
+        Some(FreeCause::Restarted) => "restarted",
+        Some(FreeCause::Closed) => "closed",
+        Some(FreeCause::Lease) => "lease",
+        Some(FreeCause::Released) => "released",
+        Some(FreeCause::Reserved) => "reserved",
+        None => "silence",
+    }
+}
+
+fn refusal_word(why: RefuseWhy) -> &'static str {
+    match why {
+        RefuseWhy::Held => "held",
+        RefuseWhy::Reserved => "reserved",
+        RefuseWhy::Group => "group",
+        RefuseWhy::Mac => "mac",
+        RefuseWhy::Stopping => "stopping",
+        RefuseWhy::Storage => "storage",
+    }
+}
+
+fn end_word(end: &LinkEnd) -> &'static str {
+    match end {
+        LinkEnd::Refused(_) => "refused",
+        LinkEnd::Revoked(RevokeWhy::Expired) => "revoked-expired",
+        LinkEnd::Revoked(RevokeWhy::Replaced) => "revoked-replaced",
+        LinkEnd::Revoked(RevokeWhy::Stopping) => "revoked-stopping",
+        LinkEnd::Revoked(RevokeWhy::Misuse) => "revoked-misuse",
+        LinkEnd::Closed => "closed",
+        LinkEnd::LeaseExpired => "lease",
+        LinkEnd::Misuse(..) => "misuse",
+        LinkEnd::FalseServer => "false-server",
+        LinkEnd::Peer(_) => "peer",
+    }
+}
+
+fn resign_word(cause: ResignCause) -> &'static str {
+    match cause {
+        ResignCause::Stop => "stop",
+        ResignCause::Handover => "handover",
+        ResignCause::PayloadCrashed => "payload-crashed",
+        ResignCause::RestartBudget => "restart-budget",
+        ResignCause::Stall => "stall",
+        ResignCause::BadPayload => "bad-payload",
+    }
+}
+
+const LATE_EVERY: Duration = Duration::from_secs(60);

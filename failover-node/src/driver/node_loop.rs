@@ -1,0 +1,339 @@
+//! The one loop of a node. It owns everything that the node has, and it alone produces heartbeats,
+//! renewals and the guard's ticks, so that none of them survives its hanging (I8).
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use daemon::{CancellationToken, Exit, Request, StatusError, StatusSocket, notify};
+use sys::{BootTimer, boottime};
+use tokio::sync::mpsc;
+use wire::time::earliest;
+use wire::{Datagram, Epoch, Nonce, Role, Time};
+
+use super::connection::{Connection, ConnectionEvent, Read};
+use super::heartbeats::{Heard, Heartbeats};
+use super::journal::Journal;
+use super::options::{Options, random};
+use super::report;
+use crate::component::instance::{Instance, InstanceEvent};
+use crate::core::Node;
+
+/// Why a node did not start, or did not stop in order.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The heartbeat socket could not be opened. Nothing was sent.
+    #[error("failed to open the heartbeat socket {group} on {interface}: {source}")]
+    Multicast {
+        /// The multicast group and port.
+        group: std::net::SocketAddrV4,
+        /// The interface's address.
+        interface: std::net::Ipv4Addr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The status socket could not be bound. Nothing was sent.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// The system refused a descriptor or a random number. Nothing was sent.
+    #[error("failed to start: {0}")]
+    System(#[from] io::Error),
+    /// The line was not given back in time; the terminal server ends the lease.
+    #[error("not stopped in order within {0:?}")]
+    StopOverrun(Duration),
+}
+
+/// Runs a node until `shutdown` is cancelled and the line, if it has it, is given back.
+///
+/// Dropping the future ends everything at once: the guard kills the payload when its pipe closes.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
+    let (send, requests) = mpsc::channel(REQUESTS);
+    let served = CancellationToken::new();
+    let socket = match &options.status {
+        Some(path) => Some(StatusSocket::bind(path).await?),
+        None => None,
+    };
+    let mut node_loop = NodeLoop::new(options, requests, shutdown)?;
+    let server = socket.map(|socket| tokio::spawn(socket.serve(send, served.clone())));
+    node_loop.journal.ready(&node_loop.options);
+    notify::ready(&report::headline(&node_loop.node, now()));
+    let ended = node_loop.run().await;
+    served.cancel();
+    if let Some(server) = server {
+        // Only a panic could be in it, and that has been said.
+        let _ = server.await;
+    }
+    ended
+}
+
+/// Everything a node has.
+pub(crate) struct NodeLoop {
+    pub(crate) options: Options,
+    pub(crate) node: Node,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) connection: Connection,
+    pub(crate) instance: Option<Instance>,
+    /// What has happened within the loop and the core is to be told, after the present drain.
+    pub(crate) outcomes: VecDeque<Outcome>,
+    pub(crate) journal: Journal,
+    /// [`crate::core::Action::Stopped`] has come.
+    pub(crate) stopped: bool,
+    /// What a killed guard left behind is looked for again then.
+    pub(crate) strays_at: Option<Time>,
+    /// What the service manager was told last.
+    pub(crate) shown: Option<(Role, Option<Epoch>)>,
+    requests: mpsc::Receiver<Request>,
+    timer: BootTimer,
+    shutdown: CancellationToken,
+    /// The end of a stop that takes too long.
+    stop_by: Option<Time>,
+    watchdog: Option<Watchdog>,
+}
+
+/// What the loop tells the core about its own deeds.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The instance could not start, or died before the grant.
+    InstanceFailed(String),
+    /// The payload and its descendants are gone.
+    PayloadGone,
+    /// Guard, payload and connection are gone.
+    InstanceGone,
+}
+
+struct Watchdog {
+    interval: Duration,
+    next: Time,
+}
+
+/// Why the loop woke up.
+enum Event {
+    Shutdown,
+    Deadline,
+    Request(Request),
+    Instance(InstanceEvent),
+    Connection(ConnectionEvent),
+    Datagrams,
+}
+
+impl NodeLoop {
+    fn new(
+        options: Options,
+        requests: mpsc::Receiver<Request>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let heartbeats = Heartbeats::open(&options).map_err(|source| Error::Multicast {
+            group: options.multicast,
+            interface: options.interface,
+            source,
+        })?;
+        let now = now();
+        let watchdog = notify::watchdog_interval();
+        Ok(Self {
+            node: Node::new(options.node_config()?, now),
+            heartbeats,
+            connection: Connection::None,
+            instance: None,
+            outcomes: VecDeque::new(),
+            journal: Journal::new(),
+            stopped: false,
+            strays_at: None,
+            shown: None,
+            requests,
+            timer: BootTimer::new()?,
+            shutdown,
+            stop_by: None,
+            watchdog: watchdog.map(|interval| Watchdog { interval, next: now }),
+            options,
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), Error> {
+        self.settle();
+        while !self.stopped {
+            match self.event().await {
+                Event::Shutdown => self.stop(),
+                Event::Deadline => self.deadline()?,
+                Event::Request(request) => self.answer(request),
+                Event::Instance(event) => self.instance_event(event),
+                Event::Connection(event) => self.connection_event(event),
+                Event::Datagrams => self.hear(),
+            }
+            self.settle();
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Waits. Every branch is cancel-safe: what is half done lives in `self`.
+    async fn event(&mut self) -> Event {
+        let deadline = self.next_deadline();
+        let read_payload = self.wants_payload();
+        let read_connection = self.wants_connection();
+        let stopping = self.stop_by.is_some();
+        let instance = async {
+            match &mut self.instance {
+                Some(instance) => instance.event(read_payload).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // A stop and a deadline come before any amount of other work; what strangers can send
+            // comes last, so that a flood of datagrams keeps nothing but datagrams waiting.
+            biased;
+            () = self.shutdown.cancelled(), if !stopping => Event::Shutdown,
+            () = self.timer.until(deadline.map(Time::since_boot)) => Event::Deadline,
+            event = instance => Event::Instance(event),
+            event = self.connection.event(read_connection) => Event::Connection(event),
+            Some(request) = self.requests.recv() => Event::Request(request),
+            () = self.heartbeats.readable() => Event::Datagrams,
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        earliest([
+            self.node.poll_timeout(),
+            self.instance.as_ref().and_then(|instance| instance.patience),
+            self.strays_at,
+            self.stop_by,
+            self.watchdog.as_ref().map(|watchdog| watchdog.next),
+        ])
+    }
+
+    /// The payload's output is read while there is room for it on its way to the line.
+    pub(crate) fn wants_payload(&self) -> bool {
+        self.node.wants_payload() && self.connection.waiting() < MAX_SEND
+    }
+
+    /// The terminal server is read while the payload takes what it sends.
+    fn wants_connection(&self) -> bool {
+        self.instance.as_ref().is_none_or(|instance| instance.framed.waiting() < MAX_STDIN)
+    }
+
+    fn stop(&mut self) {
+        let now = now();
+        notify::stopping();
+        tracing::info!("stopping");
+        let limit = self.stop_limit();
+        self.stop_by = Some(now + limit);
+        self.node.handle_stop(now);
+    }
+
+    /// The payload's grace, the time for a RELEASE, and the time to end what will not end.
+    fn stop_limit(&self) -> Duration {
+        let lease = self.options.profile.lease;
+        crate::core::config::STOP_GRACE + lease * 2 + STOP_MARGIN
+    }
+
+    fn deadline(&mut self) -> Result<(), Error> {
+        let now = now();
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+            self.journal.late(&self.node.counters(), now);
+            self.drain();
+        }
+        if let Some(instance) = &mut self.instance
+            && instance.patience.is_some_and(|at| at <= now)
+        {
+            tracing::error!("guard-hangs");
+            instance.patience = None;
+            instance.kill_guard();
+        }
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|w| w.next <= now) {
+            notify::watchdog();
+            watchdog.next = now + watchdog.interval;
+        }
+        match self.stop_by {
+            Some(at) if at <= now => Err(Error::StopOverrun(self.stop_limit())),
+            _ => Ok(()),
+        }
+    }
+
+    fn hear(&mut self) {
+        for _ in 0..MAX_DATAGRAMS {
+            let now = now();
+            match self.heartbeats.hear(now) {
+                Heard::Datagram(Datagram::Heartbeat(h)) => self.node.handle_heartbeat(h, now),
+                Heard::Datagram(Datagram::Beacon(beacon)) => self.node.handle_beacon(beacon, now),
+                Heard::Refused => continue,
+                Heard::Nothing => break,
+            }
+            self.drain();
+        }
+    }
+
+    fn connection_event(&mut self, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Connected => match random() {
+                Ok(nonce) => self.node.handle_connected(Nonce(nonce), now()),
+                Err(error) => self.node.handle_connect_failed(error.to_string(), now()),
+            },
+            ConnectionEvent::Failed(error) => {
+                let error = format!("{}: {error}", self.options.terminal_server);
+                self.node.handle_connect_failed(error, now());
+            }
+            ConnectionEvent::Ready => self.read_connection(),
+        }
+    }
+
+    fn read_connection(&mut self) {
+        // It may have been woken up for writing only, when reading must wait.
+        if !self.wants_connection() {
+            return;
+        }
+        let Some(open) = self.connection.open() else { return };
+        let read = open.read();
+        // Each frame may end the connection, so it is looked for again each time.
+        while let Some(open) = self.connection.open() {
+            match open.next_frame() {
+                Ok(Some(frame)) => {
+                    self.node.handle_frame(frame, now());
+                    self.drain();
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "bad-frame");
+                    self.node.handle_disconnected(now());
+                    return;
+                }
+            }
+        }
+        if read == Read::End {
+            self.node.handle_disconnected(now());
+        }
+    }
+}
+
+/// The boot clock, as the core takes it.
+pub(crate) fn now() -> Time {
+    Time::from_boot(boottime())
+}
+
+impl From<&Error> for Exit {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Multicast { .. } => Self::Unavailable,
+            Error::Status(StatusError::InUse(_)) => Self::Unavailable,
+            Error::Status(_) => Self::CannotCreate,
+            Error::System(_) => Self::OsError,
+            Error::StopOverrun(_) => Self::TemporaryFailure,
+        }
+    }
+}
+
+/// Questions that wait for the loop; people and probes ask, not programs in a hurry.
+const REQUESTS: usize = 8;
+/// Datagrams looked at in one turn: more than a full group sends at once, and below a millisecond.
+const MAX_DATAGRAMS: usize = 64;
+/// Bytes for the terminal server that may wait while the payload is still read: the output window
+/// is smaller, so an honest payload never gets there.
+const MAX_SEND: usize = 64 * 1024;
+/// Bytes for the payload that may wait while the terminal server is still read. The input window
+/// of 64 KiB makes about 800 KiB when each frame has one byte, so only a flood of events gets there;
+/// then renewals stay unread and the lease ends, as it should with such a payload.
+const MAX_STDIN: usize = 2 * 1024 * 1024;
+/// For what a stop may wait beyond its known parts.
+const STOP_MARGIN: Duration = Duration::from_secs(3);

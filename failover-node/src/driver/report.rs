@@ -1,0 +1,210 @@
+//! How a node stands: the answer of `failover-node status`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wire::{LineState, Time};
+
+use super::heartbeats::Heartbeats;
+use super::journal::cause_word;
+use super::options::Options;
+use crate::core::{Counters, MemberView, Node};
+
+/// How a node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its name.
+    pub node: String,
+    /// Its group.
+    pub group: String,
+    /// Its release.
+    pub version: String,
+    /// `standby`, `candidate` or `coordinator`.
+    pub role: String,
+    /// The grant it has, as `start.count`.
+    pub epoch: Option<String>,
+    /// What is left of the lease, as the node counts it.
+    pub lease_left_ms: Option<u64>,
+    /// Higher goes first.
+    pub priority: u8,
+    /// Heartbeat, lease and dead after, in milliseconds.
+    pub profile: String,
+    /// The line, as far as this node knows.
+    pub line: LineReport,
+    /// The other nodes that it believes.
+    pub members: Vec<MemberReport>,
+    /// What was counted since the start.
+    pub counters: CounterReport,
+    /// Datagrams that were refused, by cause.
+    pub refused_datagrams: BTreeMap<String, u64>,
+}
+
+/// A line, as the terminal server's beacons and answers show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineReport {
+    /// Its name.
+    pub line: String,
+    /// Where its terminal server listens.
+    pub terminal_server: String,
+    /// How long ago a beacon was heard.
+    pub beacon_ms: Option<u64>,
+    /// `held`, `free` or `unknown`.
+    pub state: String,
+    /// Why it is free.
+    pub cause: Option<String>,
+    /// The holder; of a free line the last one.
+    pub holder: Option<String>,
+    /// The last grant, as `start.count`.
+    pub epoch: Option<String>,
+    /// For whom the free line is kept.
+    pub reserved_for: Option<String>,
+    /// Whether the serial device is there.
+    pub up: Option<bool>,
+    /// The highest epoch heard of.
+    pub highest_epoch: String,
+}
+
+/// Another node of the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// Its name.
+    pub node: String,
+    /// `standby`, `candidate` or `coordinator`.
+    pub role: String,
+    /// Higher goes first.
+    pub priority: u8,
+    /// How long ago it was heard.
+    pub heard_ms: u64,
+    /// It was heard lately enough, and is not stopping.
+    pub alive: bool,
+    /// It hears the terminal server's beacons.
+    pub hears_beacons: bool,
+    /// It could not connect a short while ago, and goes last.
+    pub connect_failed: bool,
+    /// It lost or gave up the line a short while ago, and goes last.
+    pub held_down: bool,
+    /// It is stopping.
+    pub leaving: bool,
+    /// Its settings are not those of this node.
+    pub settings_differ: bool,
+}
+
+/// The core's counters, by their lasting names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is explained in crate::core::Counters")]
+pub struct CounterReport {
+    pub heartbeats_sent: u64,
+    pub heartbeats_heard: u64,
+    pub heartbeats_old: u64,
+    pub heartbeats_unproven: u64,
+    pub duplicate_name: u64,
+    pub members_full: u64,
+    pub beacons_heard: u64,
+    pub beacons_old: u64,
+    pub claims: u64,
+    pub grants: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub lost: u64,
+    pub late: u64,
+    pub late_max_us: u64,
+}
+
+impl NodeReport {
+    pub(crate) fn new(options: &Options, node: &Node, heartbeats: &Heartbeats, now: Time) -> Self {
+        let left = |until: Time| millis(until.since(now));
+        Self {
+            node: options.node.to_string(),
+            group: options.group.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: node.role().as_str().to_owned(),
+            epoch: node.epoch().map(|epoch| epoch.to_string()),
+            lease_left_ms: node.lease_until().map(left),
+            priority: options.priority,
+            profile: options.profile.to_string(),
+            line: LineReport::new(options, node, now),
+            members: node.members().map(|member| MemberReport::new(member, node, now)).collect(),
+            counters: CounterReport::new(node.counters()),
+            refused_datagrams: heartbeats.refused(),
+        }
+    }
+}
+
+impl LineReport {
+    fn new(options: &Options, node: &Node, now: Time) -> Self {
+        let status = node.line_status();
+        let (state, cause) = match status.map(|status| status.state) {
+            None => ("unknown", None),
+            Some(LineState::Held) => ("held", None),
+            Some(LineState::Free(cause)) => ("free", Some(cause_word(Some(cause)).to_owned())),
+        };
+        Self {
+            line: options.line.to_string(),
+            terminal_server: options.terminal_server.clone(),
+            beacon_ms: node.last_beacon().map(|at| millis(now.since(at))),
+            state: state.to_owned(),
+            cause,
+            holder: status.and_then(|s| s.holder.as_ref()).map(ToString::to_string),
+            epoch: status.map(|s| s.epoch.to_string()),
+            reserved_for: status.and_then(|s| s.reserved_for.as_ref()).map(ToString::to_string),
+            up: status.map(|s| s.up),
+            highest_epoch: node.highest_epoch().to_string(),
+        }
+    }
+}
+
+impl MemberReport {
+    fn new(member: MemberView<'_>, node: &Node, now: Time) -> Self {
+        let MemberView { heartbeat, heard } = member;
+        let quiet = now.since(heard);
+        Self {
+            node: heartbeat.node.to_string(),
+            role: heartbeat.role.as_str().to_owned(),
+            priority: heartbeat.priority,
+            heard_ms: millis(quiet),
+            alive: !heartbeat.leaving && quiet < node.config().profile.dead_after,
+            hears_beacons: heartbeat.hears_beacons,
+            connect_failed: heartbeat.connect_failed,
+            held_down: heartbeat.held_down,
+            leaving: heartbeat.leaving,
+            settings_differ: heartbeat.digest != node.config().digest,
+        }
+    }
+}
+
+impl CounterReport {
+    fn new(counters: Counters) -> Self {
+        Self {
+            heartbeats_sent: counters.heartbeats_sent,
+            heartbeats_heard: counters.heartbeats_heard,
+            heartbeats_old: counters.heartbeats_old,
+            heartbeats_unproven: counters.heartbeats_unproven,
+            duplicate_name: counters.duplicate_name,
+            members_full: counters.members_full,
+            beacons_heard: counters.beacons_heard,
+            beacons_old: counters.beacons_old,
+            claims: counters.claims,
+            grants: counters.grants,
+            refused: counters.refused,
+            failed: counters.failed,
+            lost: counters.lost,
+            late: counters.late,
+            late_max_us: counters.late_max_us,
+        }
+    }
+}
+
+/// What the node is, in one line.
+pub(crate) fn headline(node: &Node, now: Time) -> String {
+    let (role, line) = (node.role().as_str(), &node.config().line);
+    let alive = |m: &MemberView<'_>| now.since(m.heard) < node.config().profile.dead_after;
+    let heard = node.members().filter(alive).count();
+    match node.epoch() {
+        Some(epoch) => format!("{role} of line {line}, epoch {epoch}; hears {heard} other nodes"),
+        None => format!("{role} of line {line}; hears {heard} other nodes"),
+    }
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
