@@ -44,8 +44,25 @@ impl Chain {
         let source = Source::Node(name.to_owned());
         let ready = |entry: &Entry| crate::chain::is(entry, &source, "ready").then_some(());
         self.timeline().wait(moment, START, format!("{name}'s start"), ready).await?;
-        self.settle().await;
+        for peer in self.node_names().iter().filter(|peer| *peer != name) {
+            if self.running(peer).is_ok() {
+                self.joined(peer, name, moment).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// Waits until `peer` believes `name`.
+    async fn joined(&self, peer: &str, name: &str, moment: Moment) -> Result<()> {
+        let source = Source::Node(peer.to_owned());
+        let joined = |entry: &Entry| match &entry.what {
+            What::Said(saying) if entry.source == source && saying.word == "member-joined" => {
+                (saying.text("peer") == Some(name)).then_some(())
+            }
+            _ => None,
+        };
+        let what = format!("{peer}'s belief in {name}");
+        self.timeline().wait(moment, START, what, joined).await
     }
 
     /// Sends a node a signal, as SIGSTOP or SIGCONT.

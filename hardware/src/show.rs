@@ -155,12 +155,20 @@ fn said(source: &Source, saying: &Saying, detail: Detail) -> Option<String> {
         (Source::Server, "ended") => {
             Some(format!("the line is free: {}", saying.text("cause").unwrap_or("unknown")))
         }
+        (Source::Node(_), "lost") => {
+            Some(format!("lost the line: {}", saying.text("detail").unwrap_or("unknown")))
+        }
+        (Source::Node(_), "resigning") => {
+            Some(format!("gives the line back: {}", saying.text("cause").unwrap_or("unknown")))
+        }
         _ => None,
     };
     if detail == Detail::Usual && usual.is_some() {
         return usual;
     }
-    let shown = detail == Detail::Everything || saying.is_grave();
+    // While the terminal server restarts everybody knocks.
+    let expected = saying.word == "connect-failed";
+    let shown = detail == Detail::Everything || (saying.is_grave() && !expected);
     shown.then(|| format!("{} {}", saying.word, saying.details()))
 }
 
@@ -190,6 +198,7 @@ fn colour(entry: &Entry) -> &'static str {
         }
         What::Did(Deed::Started { .. } | Deed::Note { .. }) => "",
         What::Did(_) => YELLOW,
+        What::Said(saying) if matches!(saying.word.as_str(), "lost" | "resigning") => "",
         What::Said(saying) if saying.is_grave() => RED,
         What::Said(saying) if entry.source == Source::Server && saying.word == "granted" => BOLD,
         What::Said(_) => "",

@@ -28,7 +28,7 @@ pub struct Misdeeds {
     /// Give one answer in so many twice
     #[arg(long, value_name = "ANSWERS")]
     pub double_every: Option<NonZeroU64>,
-    /// Stay when asked to end
+    /// Stay when asked to end, and when the input ends
     #[arg(long)]
     pub ignore_term: bool,
     /// Start a process in a session of its own that writes its number and the time to this file

@@ -56,6 +56,9 @@ async fn serve(misdeeds: Misdeeds) -> io::Result<Ended> {
             ready = streams.input.readable() => {
                 ready?.clear_ready();
                 if !streams.read()? {
+                    if stays {
+                        std::future::pending::<()>().await;
+                    }
                     return Ok(Ended::Asked);
                 }
                 streams.write()?;
