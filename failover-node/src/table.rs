@@ -39,6 +39,7 @@ fn facts(report: &NodeReport) -> Table {
     row("heard", format!("{} heartbeats, {} beacons", c.heartbeats_heard, c.beacons_heard));
     row("refused", refusals(report));
     row("late", format!("{} wake-ups, the latest by {} us", c.late, c.late_max_us));
+    flush_left(&mut table, 2);
     table
 }
 
@@ -112,7 +113,17 @@ fn members(members: &[MemberReport]) -> Table {
             remarks(member),
         ]);
     }
+    flush_left(&mut table, 5);
     table
+}
+
+/// No space before the first column, two between columns.
+fn flush_left(table: &mut Table, columns: usize) {
+    for index in 0..columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+        }
+    }
 }
 
 fn remarks(member: &MemberReport) -> String {
