@@ -90,8 +90,8 @@ pub fn close_others(first: RawFd, keep: RawFd) -> io::Result<()> {
 }
 
 /// Puts off, for as long as this process runs, the signals by which a process is asked to end, so
-/// that one sent to a whole family reaches its members but not this one. Children that
-/// `std::process::Command` starts are not affected: it gives them an empty mask.
+/// that one sent to a whole family reaches its members but not this one. Children inherit that;
+/// those that must hear them are started after [`hear_signals`].
 ///
 /// # Errors
 /// None in practice.
@@ -107,6 +107,21 @@ pub fn hold_off_signals() -> io::Result<()> {
         libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())
     };
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// Lets the children of `command` hear all signals, whatever this process holds off.
+pub fn hear_signals(command: &mut Command) {
+    let hear = || {
+        // SAFETY: `set` is initialised by sigemptyset before it is read.
+        let result = unsafe {
+            let mut set = std::mem::MaybeUninit::uninit();
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+    };
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(hear) };
 }
 
 /// Exchanges this process's standard input and output for `/dev/null`: pipes that were given to it
@@ -160,6 +175,19 @@ mod tests {
         ours.read_to_string(&mut said).unwrap();
         assert!(child.wait().unwrap().success());
         assert_eq!(said, format!("[{number}]"));
+    }
+
+    #[test]
+    fn a_child_hears_what_this_process_holds_off() {
+        // The mask is this thread's only.
+        hold_off_signals().unwrap();
+        let mut command = Command::new("grep");
+        command.args(["SigBlk", "/proc/self/status"]);
+        let deaf = command.output().unwrap().stdout;
+        hear_signals(&mut command);
+        let hearing = command.output().unwrap().stdout;
+        assert_eq!(hearing.trim_ascii_end(), b"SigBlk:\t0000000000000000");
+        assert_ne!(deaf, hearing);
     }
 
     #[test]
