@@ -328,6 +328,11 @@ impl Line {
         self.output.position() - self.output.accepted() < OUTPUT_WINDOW
     }
 
+    /// Whether something waits for the tty.
+    pub fn has_output(&self) -> bool {
+        self.output.position() > self.output.accepted()
+    }
+
     /// Bytes for the tty. Tell [`Line::handle_written`] how many it took.
     pub fn poll_serial(&self, now: Time) -> Option<&[u8]> {
         if self.up { self.output.poll(now) } else { None }
@@ -354,7 +359,8 @@ impl Line {
     /// The line as beacons and refusals show it.
     pub fn status(&self, now: Time) -> LineStatus {
         let kept = self.arbiter.kept_for(now);
-        let until = self.arbiter.holder().map(|h| h.expires).or_else(|| kept.map(|(_, until)| until));
+        let until =
+            self.arbiter.holder().map(|h| h.expires).or_else(|| kept.map(|(_, until)| until));
         LineStatus {
             line: self.config.line.clone(),
             up: self.up,

@@ -20,7 +20,7 @@ use super::clock::now;
 use super::device::{Device, Ready};
 use super::listener::Arrival;
 use super::peers::{Found, Peer, Peers};
-use super::report::{self, LineReport};
+use super::report::{self, LineReport, Reporter};
 use super::state::{StateDir, StateError};
 use crate::core::config::MAX_CLIENTS;
 use crate::core::{Action, ClientId, ClientKind, Line, Saved};
@@ -38,10 +38,14 @@ pub(crate) struct Actor {
     /// A start number on its way to the disk.
     storing: Option<JoinHandle<Result<u32, StateError>>>,
     timer: BootTimer,
+    /// When the core was last asked for bytes for the device. Its deadline follows from that
+    /// answer: a moment later it might have bytes, and no deadline for them any more.
+    asked_at: Time,
     /// When the service manager is to be told again that the loop turns.
     watchdog_at: Time,
     /// What the longest frame takes on the wire.
     frame_time: Duration,
+    reporter: Reporter,
     /// The client that the core is being told of.
     about: Option<SocketAddr>,
     /// Something was announced that its task has not had a chance to send.
@@ -92,9 +96,11 @@ impl Actor {
         links: Links,
     ) -> Self {
         Self {
+            reporter: Reporter::new(name.clone()),
             name,
             line,
             device,
+            asked_at: Time::ZERO,
             watchdog_at: Time::ZERO,
             frame_time,
             about: None,
@@ -131,10 +137,9 @@ impl Actor {
             // The beacon of a change goes out before this loop does anything more.
             tokio::task::yield_now().await;
         }
-        let now = now();
         let watchdog = self.links.watchdog.map(|_| self.watchdog_at);
         let retry = self.device.retry_at();
-        let due = earliest([self.line.poll_timeout(now), retry, watchdog, until]);
+        let due = earliest([self.line.poll_timeout(self.asked_at), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
         let Self { device, peers, timer, links, storing, .. } = self;
         let io = async {
@@ -178,6 +183,9 @@ impl Actor {
             Wake::Probes => {}
         }
         self.settle();
+        while let Some(id) = self.peers.to_hang_up().filter(|_| !self.line.has_output()) {
+            self.closed(id);
+        }
         for _ in 0..self.probes.len() {
             if let Some(id) = self.probes.pop_front() {
                 self.probe(id);
@@ -283,10 +291,19 @@ impl Actor {
             Found::Frame(frame) => self.line.handle_frame(id, frame, now),
             Found::Raw(bytes) => self.line.handle_raw(id, &bytes, now),
             Found::Bad(error) => self.line.handle_bad_frame(id, error, now),
-            Found::Closed => return self.closed(id),
+            Found::Closed => return self.ended(id),
             Found::Part | Found::Idle => return,
         }
         self.settle();
+    }
+
+    /// Nothing more comes from a client. Of a raw one that is no more than the end of a file sent
+    /// to the line: it has the line until that is written.
+    fn ended(&mut self, id: ClientId) {
+        match self.peers.get(id) {
+            Some(peer) if peer.is_raw() && self.line.has_output() => peer.hang_up_later(),
+            _ => self.closed(id),
+        }
     }
 
     fn closed(&mut self, id: ClientId) {
@@ -342,7 +359,7 @@ impl Actor {
                 self.announced = true;
             }
             Action::Report(occurrence) => {
-                report::occurrence(&self.name, &occurrence, self.about);
+                self.reporter.occurrence(&occurrence, self.about, now());
             }
         }
     }
@@ -350,6 +367,7 @@ impl Actor {
     /// One write to the device. Whether the core was told something by it.
     fn write_device(&mut self) -> bool {
         let now = now();
+        self.asked_at = now;
         if self.line.poll_serial(now).is_none() {
             return false;
         }

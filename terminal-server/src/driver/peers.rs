@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     more: bool,
     /// What it sends is no protocol any more; it is read and forgotten.
     deaf: bool,
+    /// A raw client has sent its last byte, and that byte is not written yet.
+    hang_up: bool,
     /// Nothing will be added to the outbox; then the sending side is closed.
     finishing: bool,
     finished: bool,
@@ -84,6 +86,11 @@ impl Peers {
         self.peers.is_empty()
     }
 
+    /// A raw client that waits for its last byte to be written.
+    pub(crate) fn to_hang_up(&self) -> Option<ClientId> {
+        self.peers.iter().find(|(_, peer)| peer.hang_up).map(|(id, _)| *id)
+    }
+
     /// The client after `id`, in order of coming; `None` begins.
     pub(crate) fn after(&self, id: Option<ClientId>) -> Option<ClientId> {
         let from = id.map_or(0, |id| id + 1);
@@ -123,6 +130,7 @@ impl Peer {
             outbox: BytesMut::new(),
             more: true,
             deaf: false,
+            hang_up: false,
             finishing: false,
             finished: false,
         }
@@ -155,7 +163,12 @@ impl Peer {
     /// Whether its socket is to be read: always, but TCP holds back what a raw client sends too
     /// fast.
     pub(crate) fn may_read(&self, raw: bool) -> bool {
-        raw || !self.raw || self.finishing
+        !self.hang_up && (raw || !self.raw || self.finishing)
+    }
+
+    /// It has sent its last byte; it is closed when that is written.
+    pub(crate) fn hang_up_later(&mut self) {
+        self.hang_up = true;
     }
 
     /// Whether there is more to look at than was looked at.
@@ -275,3 +288,67 @@ impl Peer {
 const READ: usize = MAX_FRAME + 2;
 /// Half of the input window: a wake-up's worth of sending, and little for a REVOKED to wait behind.
 const SEND_LOW: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair() -> (Peer, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, address) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let ours = tokio::net::TcpStream::from_std(ours).unwrap();
+        // The reactor has looked once, and found nothing.
+        ours.writable().await.unwrap();
+        tokio::task::yield_now().await;
+        (Peer::new(ours, address, false, BytesMut::new()), theirs)
+    }
+
+    fn renew() -> BytesMut {
+        let mut bytes = BytesMut::new();
+        Frame::Renew(1).encode(&mut bytes);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_hard_look_finds_what_the_reactor_does_not_know_of() {
+        let (mut peer, mut theirs) = pair().await;
+        assert!(matches!(peer.look(), Found::Idle));
+        theirs.write_all(&renew()).unwrap();
+        assert!(matches!(peer.look(), Found::Idle), "the reactor has had no turn");
+        assert!(matches!(peer.look_hard(), Found::Frame(Frame::Renew(1))));
+        assert!(matches!(peer.look_hard(), Found::Idle));
+        drop(theirs);
+        assert!(matches!(peer.look_hard(), Found::Closed));
+    }
+
+    #[tokio::test]
+    async fn frames_come_whole_however_they_were_cut() {
+        let (mut peer, mut theirs) = pair().await;
+        for byte in renew() {
+            assert!(matches!(peer.look_hard(), Found::Idle));
+            theirs.write_all(&[byte]).unwrap();
+            let found = peer.look_hard();
+            assert!(matches!(found, Found::Part | Found::Frame(Frame::Renew(1))), "{found:?}");
+        }
+        theirs.write_all(&[renew(), renew()].concat()).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(peer.look_hard(), Found::Frame(Frame::Renew(1))));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_bad_frame_is_read_and_forgotten() {
+        let (mut peer, mut theirs) = pair().await;
+        theirs.write_all(&[0xff; 100]).unwrap();
+        assert!(matches!(peer.look_hard(), Found::Bad(_)));
+        theirs.write_all(&renew()).unwrap();
+        assert!(matches!(peer.look_hard(), Found::Part));
+        assert!(matches!(peer.look_hard(), Found::Idle));
+        assert!(peer.inbox.is_empty());
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sys::PortError;
@@ -126,25 +127,70 @@ impl From<Counters> for CounterReport {
     }
 }
 
-/// Logs what the core reports. `about`: the client whose message led to it, if one did.
-pub(crate) fn occurrence(line: &Name, occurrence: &Occurrence, about: Option<SocketAddr>) {
-    let peer = about.map(tracing::field::display);
-    match occurrence {
-        Occurrence::Granted { node, epoch, in_doubt } => {
-            let node = node.as_ref().map(tracing::field::display);
-            tracing::info!(%line, node, %epoch, in_doubt, peer, "granted");
+/// Logs what the core reports of one line.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    line: Name,
+    /// When the present window of strangers' lines began, and how many it has.
+    window: (Time, u32),
+    /// Strangers' lines that were not logged since the last one that was.
+    suppressed: u64,
+}
+
+impl Reporter {
+    pub(crate) fn new(line: Name) -> Self {
+        Self { line, window: (Time::ZERO, 0), suppressed: 0 }
+    }
+
+    /// `about`: the client whose message led to it, if one did.
+    pub(crate) fn occurrence(
+        &mut self,
+        occurrence: &Occurrence,
+        about: Option<SocketAddr>,
+        now: Time,
+    ) {
+        let line = &self.line;
+        match occurrence {
+            Occurrence::Granted { node, epoch, in_doubt } => {
+                let node = node.as_ref().map(tracing::field::display);
+                let peer = about.map(tracing::field::display);
+                tracing::info!(%line, node, %epoch, in_doubt, peer, "granted");
+            }
+            Occurrence::Ended { epoch, cause, dropped } => {
+                let cause = free_cause(*cause);
+                tracing::info!(%line, %epoch, cause, dropped, "ended");
+            }
+            Occurrence::Lost { total } => tracing::warn!(%line, total, "lost"),
+            Occurrence::Refused { .. } | Occurrence::Misuse { .. } => {
+                self.stranger(occurrence, about, now);
+            }
         }
-        Occurrence::Ended { epoch, cause, dropped } => {
-            let cause = free_cause(*cause);
-            tracing::info!(%line, %epoch, cause, dropped, "ended");
+    }
+
+    /// Whoever can connect can cause these lines: the counters know all, the log some.
+    fn stranger(&mut self, occurrence: &Occurrence, about: Option<SocketAddr>, now: Time) {
+        if now.since(self.window.0) >= WINDOW {
+            self.window = (now, 0);
         }
-        Occurrence::Refused { node, why } => {
-            tracing::info!(%line, %node, cause = refuse_why(*why), peer, "refused");
+        if self.window.1 >= LINES_PER_WINDOW {
+            self.suppressed += 1;
+            return;
         }
-        Occurrence::Misuse { code, text } => {
-            tracing::warn!(%line, cause = error_code(*code), text, peer, "misuse");
+        self.window.1 += 1;
+        let line = &self.line;
+        let peer = about.map(tracing::field::display);
+        let suppressed = Some(std::mem::take(&mut self.suppressed)).filter(|count| *count > 0);
+        match occurrence {
+            Occurrence::Refused { node, why } => {
+                let cause = refuse_why(*why);
+                tracing::info!(%line, %node, cause, peer, suppressed, "refused");
+            }
+            Occurrence::Misuse { code, text } => {
+                let cause = error_code(*code);
+                tracing::warn!(%line, cause, text, peer, suppressed, "misuse");
+            }
+            _ => {}
         }
-        Occurrence::Lost { total } => tracing::warn!(%line, total, "lost"),
     }
 }
 
@@ -196,3 +242,8 @@ fn error_code(code: ErrorCode) -> &'static str {
         ErrorCode::Full => "full",
     }
 }
+
+/// Strangers' log lines are counted over this time...
+const WINDOW: Duration = Duration::from_secs(10);
+/// ...and so many of them are enough to see what goes on.
+const LINES_PER_WINDOW: u32 = 20;

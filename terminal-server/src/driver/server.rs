@@ -185,6 +185,7 @@ impl Server {
         let (server, listen) = (self.options.server.clone(), self.address);
         tracing::info!(
             %server, %line, %listen, start = self.start.number,
+            device = %self.device.path().display(),
             version = env!("CARGO_PKG_VERSION"), "ready"
         );
         daemon::notify::ready(&format!("line {line} on {listen}"));

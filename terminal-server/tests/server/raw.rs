@@ -51,6 +51,24 @@ async fn i1_a_second_client_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_sent_and_closed_is_written_to_its_end() {
+    let mut site = Site::bare();
+    let link = format!("{},115200,8N1", site.path("line").display());
+    site.add(&["--virtual", &link, "--listen-raw", "127.0.0.1:0"]);
+    let mut daemon = site.restart().await;
+    let mut far = site.far_end();
+    let file: Vec<u8> = (0..=255).cycle().take(6000).collect();
+    let mut client = within(TcpStream::connect(daemon.address)).await.unwrap();
+    within(client.write_all(&file)).await.unwrap();
+    within(client.shutdown()).await.unwrap();
+    assert_eq!(read(&mut far, file.len()).await, file);
+    assert_eq!(within(client.read(&mut [0; 10])).await.unwrap(), 0, "then it is let go");
+    assert_eq!(daemon.event("ended").await["dropped"], 0);
+    within(TcpStream::connect(daemon.address)).await.unwrap();
+    site.counted("granted", 2).await;
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_what_the_first_cannot_finish() {
     let mut site = Site::bare();
     let link = format!("{},50,8N1", site.path("line").display());
