@@ -344,6 +344,8 @@ impl Line {
     }
 
     /// When [`Line::handle_timeout`] is to be called, or [`Line::poll_serial`] to be asked again.
+    /// `now` is that of the last [`Line::poll_serial`]: bytes that it might have given since then
+    /// have no deadline any more.
     pub fn poll_timeout(&self, now: Time) -> Option<Time> {
         let accepted = self.output.accepted();
         let undrained = |c: &&Client| {
