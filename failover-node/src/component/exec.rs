@@ -53,6 +53,7 @@ impl Exec {
     pub(crate) fn start(&self, epoch: u64) -> std::io::Result<Child> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env(ENV_EPOCH, epoch.to_string()).process_group(0);
+        spawn::hear_signals(&mut command);
         spawn::die_with_parent(&mut command, Signal::KILL);
         command.spawn()
     }

@@ -7,7 +7,7 @@
 //! connection whose node is dead.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -25,8 +25,10 @@ use super::message::{self, Ending, News, Order};
 /// # Errors
 /// The process could not be made a guard; no payload was started.
 pub fn run(control: RawFd, exec: Exec) -> io::Result<()> {
+    // Started by way of /proc/self/exe, it would be listed as "exe". No reason to fail.
+    let _ = std::fs::write("/proc/self/comm", NAME);
     let control = spawn::inherited(control)?;
-    spawn::close_others(FIRST_INHERITED, std::os::fd::AsRawFd::as_raw_fd(&control))?;
+    spawn::close_others(FIRST_INHERITED, control.as_raw_fd())?;
     spawn::hold_off_signals()?;
     spawn::new_session()?;
     process::become_subreaper()?;
@@ -215,6 +217,8 @@ fn kill_family() -> Vec<(u32, ExitStatus)> {
     }
 }
 
+/// In process listings; at most 15 bytes.
+const NAME: &str = "failover-guard";
 /// Above the standard streams.
 const FIRST_INHERITED: RawFd = 3;
 /// Orders read at once; a few ticks.

@@ -1,0 +1,117 @@
+//! A line as a node sees it: a listener that grants whatever is claimed with the right key, and
+//! writes down what it is sent. It keeps no rules; the terminal server's own tests do.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::Decoder;
+use wire::handshake::{Transcript, sign_grant};
+use wire::{Epoch, Frame, FrameCodec, Grant, Input, Key, LastFrame, Nonce, Welcome};
+
+use crate::support::LONG;
+
+/// The listener's address, and what it has seen.
+pub(crate) struct Line {
+    pub(crate) address: SocketAddr,
+    seen: Receiver<Seen>,
+}
+
+/// What a line has seen.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Seen {
+    /// It has granted a claim.
+    Granted,
+    /// A frame of the holder, other than RENEW.
+    Frame(Frame),
+    /// The end of the connection.
+    Closed,
+}
+
+impl Line {
+    /// Listens; every holder gets `input`, from offset 0, which stays unacknowledged for ever.
+    pub(crate) fn start(key: Key, input: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (send, seen) = channel();
+        thread::spawn(move || {
+            for (count, stream) in (1..).zip(listener.incoming()) {
+                // An attempt that was given up is no matter, a story that has ended ends this.
+                let served = stream.map(|stream| serve(stream, &key, count, input, &send));
+                if send.send(Seen::Closed).is_err() || served.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// The next thing seen.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.recv_timeout(LONG).expect("something is seen in time")
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    key: &Key,
+    count: u32,
+    input: &'static [u8],
+    seen: &Sender<Seen>,
+) -> Option<()> {
+    let mut inbox = BytesMut::new();
+    let Frame::Hello(hello) = receive(&mut stream, &mut inbox)? else { panic!("no HELLO") };
+    let welcome =
+        Welcome { version: 1, nonce: Nonce([count as u8; 16]), server: "test".parse().unwrap() };
+    send(&mut stream, &Frame::Welcome(welcome.clone()))?;
+    let Frame::Claim(claim) = receive(&mut stream, &mut inbox)? else { panic!("no CLAIM") };
+    assert!(Transcript::new(&hello, &welcome).verify_claim(key, &claim));
+    let grant = Grant {
+        epoch: Epoch::new(7, count),
+        lease_ms: claim.lease_ms,
+        incarnation: 1,
+        acked: 0,
+        delivered: 0,
+        end: input.len() as u64,
+        position: 0,
+        last: LastFrame::default(),
+        note: Bytes::new(),
+        mac: [0; 32],
+    };
+    send(&mut stream, &Frame::Grant(sign_grant(key, &claim.mac, grant)))?;
+    seen.send(Seen::Granted).ok()?;
+    if !input.is_empty() {
+        send(&mut stream, &Frame::Input(Input { offset: 0, bytes: Bytes::from_static(input) }))?;
+    }
+    loop {
+        match receive(&mut stream, &mut inbox)? {
+            Frame::Renew(n) => send(&mut stream, &Frame::Renewed(n))?,
+            frame => {
+                let over = matches!(frame, Frame::Release(_));
+                seen.send(Seen::Frame(frame)).ok()?;
+                if over {
+                    return Some(());
+                }
+            }
+        }
+    }
+}
+
+fn send(stream: &mut TcpStream, frame: &Frame) -> Option<()> {
+    let mut bytes = BytesMut::new();
+    frame.encode(&mut bytes);
+    stream.write_all(&bytes).ok()
+}
+
+fn receive(stream: &mut TcpStream, inbox: &mut BytesMut) -> Option<Frame> {
+    loop {
+        if let Some(frame) = FrameCodec.decode(inbox).unwrap() {
+            return Some(frame);
+        }
+        let mut chunk = [0; 4096];
+        let n = stream.read(&mut chunk).ok().filter(|n| *n > 0)?;
+        inbox.extend_from_slice(&chunk[..n]);
+    }
+}
