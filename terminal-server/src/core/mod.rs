@@ -1,6 +1,6 @@
 //! The terminal server's heart, sans-IO: no socket, clock, task, file or random number inside.
 //!
-//! - [`line`]: one line, the calling contract, and what happens when
+//! - [`mod@line`]: one line, the calling contract, and what happens when
 //! - [`arbiter`]: who holds the line, under which epoch, until when
 //! - [`input`]: the numbered ring of what was read
 //! - [`output`]: records on their way to the tty, paced

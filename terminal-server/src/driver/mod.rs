@@ -2,14 +2,14 @@
 //!
 //! - [`options`]: what a terminal server is told at its start
 //! - [`server`]: the daemon's life, from what can fail to the saved line
-//! - [`actor`]: the loop of one line, which owns its device and its clients' sockets
-//! - [`peers`]: those sockets
+//! - `actor`: the loop of one line, which owns its device and its clients' sockets
+//! - `peers`: those sockets
 //! - [`device`]: opened once, and again whenever it has gone
-//! - [`listener`]: accepts connections and finds out which line each is for
-//! - [`beacons`]: tells the group how its lines stand
+//! - `listener`: accepts connections and finds out which line each is for
+//! - `beacons`: tells the group how its lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`report`]: logs and status
-//! - [`clock`]: the one clock
+//! - `clock`: the one clock
 
 pub(crate) mod actor;
 pub(crate) mod beacons;

@@ -2,6 +2,8 @@
 
 use wire::{Epoch, ErrorCode, FreeCause, Name, RefuseWhy};
 
+#[cfg(doc)]
+use super::Line;
 use crate::core::client::ClientId;
 
 /// What the driver has to do.
