@@ -95,25 +95,30 @@ impl Evidence {
         self.handle_status(status, now);
     }
 
-    /// Our grant has ended by our own doing; the line may be kept for somebody.
+    /// Our grant of `epoch` has ended by our own doing; the line may be kept for somebody.
     pub(crate) fn handle_own_release(
         &mut self,
         me: &Name,
+        epoch: Epoch,
         reserved_for: Option<Name>,
         lease: Duration,
         now: Time,
     ) {
         let cause = reserved_for.as_ref().map_or(FreeCause::Released, |_| FreeCause::Reserved);
-        let mut status = self.own_status(me, self.highest, lease, LineState::Free(cause));
+        let mut status = self.own_status(me, epoch, lease, LineState::Free(cause));
         status.reserved_for = reserved_for;
         self.handle_status(status, now);
     }
 
-    /// Our connection has ended without a word: the terminal server may have gone, and we are its
-    /// incumbent until it says otherwise.
-    pub(crate) fn handle_own_loss(&mut self, me: &Name, lease: Duration, now: Time) {
+    /// The connection of our grant of `epoch` has ended without a word: the terminal server may
+    /// have gone, and we are its incumbent until it says otherwise. If it has granted the line to
+    /// somebody since, it has said so.
+    pub(crate) fn handle_own_loss(&mut self, me: &Name, epoch: Epoch, lease: Duration, now: Time) {
+        if self.latest.as_ref().is_some_and(|seen| seen.status.epoch > epoch) {
+            return;
+        }
         let state = LineState::Free(FreeCause::Restarted);
-        let status = self.own_status(me, self.highest, lease, state);
+        let status = self.own_status(me, epoch, lease, state);
         self.handle_status(status, now);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wire::time::earliest;
 use wire::{Beacon, Epoch, Frame, FreeCause, Heartbeat, Name, Nonce, Role, Time};
 
-use super::config::{NodeConfig, RESTART_WINDOW};
+use super::config::NodeConfig;
 use super::election::{self, Standing};
 use super::evidence::Evidence;
 use super::link::{Link, LinkEnd, LinkEvent};
@@ -48,6 +48,8 @@ pub struct Node {
     held_down_until: Time,
     /// When the payload crashed, within the restart window.
     crashes: VecDeque<Time>,
+    /// The last grant of our own.
+    grant: Epoch,
     /// Input handed to the payload, and taken by it.
     delivered: u64,
     taken: u64,
@@ -97,6 +99,7 @@ impl Node {
             connect_failed_until: Time::ZERO,
             held_down_until: Time::ZERO,
             crashes: VecDeque::new(),
+            grant: Epoch::NONE,
             delivered: 0,
             taken: 0,
             stopping: false,
@@ -213,8 +216,7 @@ impl Node {
         };
         let Some(link) = &mut self.link else { return };
         if let Err(error) = link.handle_payload(frame) {
-            self.report(Occurrence::BadPayload { error });
-            return self.resign(None, ResignCause::BadPayload, now);
+            return self.bad_payload(error, now);
         }
         if let Some(taken) = taken.filter(|t| *t > self.taken) {
             self.taken = taken;
@@ -228,10 +230,7 @@ impl Node {
 
     /// The payload has sent what is no frame.
     pub fn handle_bad_payload(&mut self, error: String, now: Time) {
-        if self.phase == Phase::Coordinator {
-            self.report(Occurrence::BadPayload { error });
-            self.resign(None, ResignCause::BadPayload, now);
-        }
+        self.bad_payload(error, now);
     }
 
     /// The payload and all its descendants are gone.
@@ -240,9 +239,6 @@ impl Node {
         match std::mem::replace(&mut self.phase, Phase::Releasing) {
             Phase::Resigning { reserve_for } => self.release(reserve_for, now),
             Phase::Coordinator => {
-                let within = |t: &Time| now.since(*t) < RESTART_WINDOW;
-                self.crashes.retain(within);
-                self.crashes.push_back(now);
                 let (cause, reserve_for) = self.after_crash(now);
                 self.resigning(cause, reserve_for.clone());
                 self.release(reserve_for, now);

@@ -5,11 +5,12 @@ use std::time::Duration;
 use wire::{Grant, Guard, Name, RefuseWhy, RevokeWhy, Time, guard};
 
 use super::{Action, LinkEnd, Node, Occurrence, Phase, ResignCause, Timer};
-use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, HOLD_DOWN};
+use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, HOLD_DOWN, RESTART_WINDOW};
 
 impl Node {
     pub(super) fn granted(&mut self, grant: Box<Grant>, now: Time) {
         self.phase = Phase::Coordinator;
+        self.grant = grant.epoch;
         self.failures = 0;
         self.connect_failed_until = Time::ZERO;
         self.counters.grants += 1;
@@ -64,15 +65,15 @@ impl Node {
         match end {
             // The terminal server has gone, or goes: we are its incumbent until it says otherwise.
             LinkEnd::Closed | LinkEnd::Revoked(RevokeWhy::Stopping) => {
-                self.evidence.handle_own_loss(me, lease, now);
+                self.evidence.handle_own_loss(me, self.grant, lease, now);
             }
             _ => {
-                self.evidence.handle_own_release(me, None, lease, now);
+                self.evidence.handle_own_release(me, self.grant, None, lease, now);
                 self.held_down_until = now + HOLD_DOWN;
             }
         }
         self.not_before = now + self.backoff();
-        let epoch = self.evidence.highest();
+        let epoch = self.grant;
         self.report(Occurrence::Lost { epoch, end });
         self.end_instance();
         self.beat(now);
@@ -131,32 +132,53 @@ impl Node {
     }
 
     pub(super) fn resigning(&mut self, cause: ResignCause, reserve_for: Option<Name>) {
-        let epoch = self.evidence.highest();
+        let epoch = self.grant;
         self.report(Occurrence::Resigning { epoch, cause, reserve_for });
     }
 
     /// The payload has ended by itself: it is started again under a new grant, unless that has
     /// happened too often and somebody else could do better.
     pub(super) fn after_crash(&mut self, now: Time) -> (ResignCause, Option<Name>) {
-        if self.crashes.len() > self.config.restarts {
-            if let Some(peer) = self.best_peer(now) {
-                self.held_down_until = now + HOLD_DOWN;
-                return (ResignCause::RestartBudget, Some(peer));
-            }
-            self.not_before = now + self.backoff();
+        if self.count_crash(now)
+            && let Some(peer) = self.best_peer(now)
+        {
+            self.held_down_until = now + HOLD_DOWN;
+            return (ResignCause::RestartBudget, Some(peer));
         }
         (ResignCause::PayloadCrashed, Some(self.config.node.clone()))
     }
 
+    /// The payload breaks the protocol: another node's may do better, ours counts as crashed.
+    pub(super) fn bad_payload(&mut self, error: String, now: Time) {
+        if self.phase == Phase::Coordinator {
+            self.report(Occurrence::BadPayload { error });
+            self.count_crash(now);
+            self.resign(None, ResignCause::BadPayload, now);
+        }
+    }
+
+    /// The payload has failed. Whether that has happened too often; then this node waits, longer
+    /// each time up to a second, before it claims the line for it again.
+    pub(super) fn count_crash(&mut self, now: Time) -> bool {
+        self.crashes.retain(|at| now.since(*at) < RESTART_WINDOW);
+        self.crashes.push_back(now);
+        let Some(over) = self.crashes.len().checked_sub(self.config.restarts + 1) else {
+            return false;
+        };
+        let wait = BACKOFF_MIN * 2u32.pow(over.min(10) as u32);
+        self.not_before = self.not_before.max(now + wait.min(BACKOFF_MAX));
+        true
+    }
+
     pub(super) fn release(&mut self, reserve_for: Option<Name>, now: Time) {
-        let epoch = self.evidence.highest();
+        let epoch = self.grant;
         let Some(link) = &mut self.link else { return self.end_instance() };
         link.release(reserve_for.clone());
         self.phase = Phase::Releasing;
         self.timers.clear(Timer::Stall);
         let lease = self.config.profile.lease;
         self.timers.set(Timer::Answer, now + lease);
-        self.evidence.handle_own_release(&self.config.node, reserve_for, lease, now);
+        self.evidence.handle_own_release(&self.config.node, epoch, reserve_for, lease, now);
         self.report(Occurrence::Released { epoch });
         self.beat(now);
     }
