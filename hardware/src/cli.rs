@@ -45,8 +45,8 @@ pub enum Command {
     /// A process that outlives its parent, if it is let
     #[command(hide = true)]
     Grandchild {
-        /// Where it writes its number and the time.
-        file: PathBuf,
+        /// Where it writes the time.
+        dir: PathBuf,
     },
     /// Print shell completions
     #[command(hide = true)]

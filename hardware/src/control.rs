@@ -1,6 +1,7 @@
 //! What can be done to a chain, and how it is seen to recover.
 
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use billing::numbered::frame::ANSWER_LEN;
@@ -104,25 +105,43 @@ impl Chain {
         Ok((held, moment))
     }
 
-    /// Asks the coordinator to hand over, as an operator would.
+    /// Has the coordinator hand over.
     ///
     /// # Errors
     /// There is no coordinator, or it refuses.
     pub async fn handover(&mut self) -> Result<(Held, Moment)> {
         let held = self.holder()?;
-        let mut command = self.node_tool(&held.node, &["handover"]);
         let moment = self.timeline().now();
         self.timeline().did(Deed::AskedToHandOver { node: held.node.clone() });
+        self.ask_for_handover(&held.node).await?;
+        Ok((held, moment))
+    }
+
+    /// Asks a node to hand over, as an operator would.
+    ///
+    /// # Errors
+    /// It refuses.
+    pub async fn ask_for_handover(&self, name: &str) -> Result<()> {
+        let mut command = self.node_tool(name, &["handover"]);
         let output = tokio::task::spawn_blocking(move || command.output());
-        let output = output.await.map_err(|_| not_running(&held.node))?;
+        let output = output.await.map_err(|_| not_running(name))?;
         let output = output.doing(|| "ask for a hand-over".to_owned())?;
         match output.status.success() {
-            true => Ok((held, moment)),
+            true => Ok(()),
             false => Err(LabError::Refused {
-                program: held.node,
+                program: name.to_owned(),
                 words: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             }),
         }
+    }
+
+    /// Waits for the end of a node that was asked to end; it does not run any more then.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn ended(&mut self, name: &str) -> Result<ExitStatus> {
+        let process = self.node_mut(name)?.process.take();
+        process.ok_or_else(|| not_running(name))?.ended(STOP).await
     }
 
     /// Ends the terminal server with SIGTERM and starts it again.
@@ -170,11 +189,11 @@ impl Chain {
             Kind::Stop => self.drill_stop(STOPPED_FOR).await?,
             Kind::CrashPayload => {
                 let (held, moment) = self.crash_payload()?;
-                self.recovery(kind, held.node.clone(), held, moment).await
+                self.watch(kind, held, moment).await
             }
             Kind::HandOver => {
                 let (held, moment) = self.handover().await?;
-                self.recovery(kind, held.node.clone(), held, moment).await
+                self.watch(kind, held, moment).await
             }
             Kind::KillStandby => self.drill_standby().await?,
             Kind::RestartServer => {
@@ -246,14 +265,12 @@ impl Chain {
         })
     }
 
-    /// Watches the chain recover from what was done to it at `moment`.
-    pub(crate) async fn recovery(
-        &mut self,
-        kind: Kind,
-        victim: String,
-        before: Held,
-        moment: Moment,
-    ) -> Drill {
+    /// Watches the chain recover from what was done to the holder at `moment`.
+    pub async fn watch(&self, kind: Kind, before: Held, moment: Moment) -> Drill {
+        self.recovery(kind, before.node.clone(), before, moment).await
+    }
+
+    async fn recovery(&self, kind: Kind, victim: String, before: Held, moment: Moment) -> Drill {
         let mut drill = Drill {
             kind,
             victim,
@@ -269,7 +286,7 @@ impl Chain {
         let seen = async {
             let (held, first_input) = self.served(moment, drill.before.epoch, RECOVERY).await?;
             drill.granted = since(held.since);
-            drill.unserved = since(first_input.max(held.since));
+            drill.unserved = since(first_input);
             drill.after = Some(held);
             let answer = self.first_answer(moment, first_input).await?;
             drill.first_answer = since(answer);
@@ -281,7 +298,8 @@ impl Chain {
         drill
     }
 
-    /// Waits until a node has a later grant than `before` and its payload its first input; when.
+    /// Waits until a node has a later grant than `before` and its payload runs and has its first
+    /// input; when. A line that rests for a moment makes it later: nothing is there to be handed.
     async fn served(
         &self,
         moment: Moment,
@@ -297,16 +315,32 @@ impl Chain {
         };
         let what = "service by a coordinator";
         let (node, epoch, at) = self.timeline().wait(moment, within, what, first_input).await?;
+        // The node writes into the pipe before the payload is there to read.
+        let source = Source::Node(node.clone());
+        let started = self.said(moment, within, &source, "payload-started", epoch).await?;
         // The two programs are read independently.
-        let grant = |entry: &Entry| match &entry.what {
-            What::Said(saying) if entry.source == Source::Server && saying.word == "granted" => {
+        let beginning = self.timeline().beginning();
+        let since = self.said(beginning, within, &Source::Server, "granted", epoch).await?;
+        let at = at.max(started).max(since);
+        Ok((Held { node, epoch, since }, at))
+    }
+
+    /// When `source` said this of that grant.
+    async fn said(
+        &self,
+        moment: Moment,
+        within: Duration,
+        source: &Source,
+        word: &str,
+        epoch: Epoch,
+    ) -> Result<Duration> {
+        let said = |entry: &Entry| match &entry.what {
+            What::Said(saying) if entry.source == *source && saying.word == word => {
                 (saying.epoch() == Some(epoch)).then_some(entry.at)
             }
             _ => None,
         };
-        let beginning = self.timeline().beginning();
-        let since = self.timeline().wait(beginning, within, "its grant", grant).await?;
-        Ok((Held { node, epoch, since }, at))
+        self.timeline().wait(moment, within, format!("{source}: {word}"), said).await
     }
 
     /// When the billing system had the first answer that the new payload can have given: a frame

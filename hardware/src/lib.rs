@@ -14,7 +14,8 @@
 //! What happens:
 //! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
 //! - [`history`]: who held the line
-//! - [`control`], [`drill`], [`schedule`]: what is done to the chain, and how it recovers
+//! - [`control`], [`drill`], [`schedule`], [`session`]: what is done to the chain, and how it
+//!   recovers
 //!
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
@@ -37,6 +38,7 @@ pub mod programs;
 pub mod report;
 pub mod saying;
 pub mod schedule;
+pub mod session;
 pub mod settings;
 pub mod show;
 pub mod timeline;

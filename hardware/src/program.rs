@@ -2,24 +2,24 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;
-use std::time::Duration;
 
 use clap::CommandFactory;
 use daemon::{Exit, Failure, OrExit, SignalEvent, Signals};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sys::boottime;
+use tokio::sync::mpsc;
 
 use crate::answerer::{misdeeds, run as answerer};
 use crate::chain::Chain;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::deed::Deed;
-use crate::error::Result as LabResult;
 use crate::programs::Programs;
 use crate::report::LabReport;
 use crate::schedule::Schedule;
+use crate::session;
 use crate::show::{self, Detail};
-use crate::timeline::Timeline;
+use crate::timeline::{Entry, Timeline};
 
 /// The program's name in messages.
 pub const PROGRAM: &str = "lab";
@@ -44,8 +44,8 @@ pub fn main(cli: Cli) -> Result<End, Failure> {
             answerer::Ended::Asked => Ok(End::Usual(Exit::Ok)),
             answerer::Ended::Crashed => Ok(End::Usual(Exit::Software)),
         },
-        Some(Command::Grandchild { file }) => {
-            misdeeds::grandchild(&file).or_exit(Exit::Io)?;
+        Some(Command::Grandchild { dir }) => {
+            misdeeds::grandchild(&dir).or_exit(Exit::Io)?;
             Ok(End::Usual(Exit::Ok))
         }
         Some(Command::Completions { shell }) => {
@@ -111,12 +111,12 @@ async fn run_and_show(
     timeline.did(Deed::Note { text: summary });
     let chain = Chain::lay(settings, programs, timeline.clone()).await;
     let mut chain = chain.or_exit(Exit::Unavailable)?;
-    let started = begin(&mut chain).await;
+    let started = session::begin(&mut chain).await;
     if started.is_err() {
         eprintln!("{PROGRAM}: the logs are kept in {}", chain.keep().display());
     }
     started.or_exit(Exit::Unavailable)?;
-    let mut report = drill(&mut chain, Schedule::new(args.kills, seed)).await;
+    let mut report = session::drill(&mut chain, Schedule::new(args.kills, seed)).await;
     if args.keep || !report.pass {
         report.logs = Some(chain.keep());
     }
@@ -126,36 +126,7 @@ async fn run_and_show(
     Ok(report)
 }
 
-async fn begin(chain: &mut Chain) -> LabResult<()> {
-    chain.start_server().await?;
-    chain.start_nodes()?;
-    chain.start_billing()?;
-    chain.wait_for_coordinator(FIRST_SERVICE).await?;
-    chain.settle().await;
-    Ok(())
-}
-
-async fn drill(chain: &mut Chain, mut schedule: Schedule) -> LabReport {
-    let (mut drills, mut failures) = (Vec::new(), Vec::new());
-    while let Some(drill) = schedule.next(chain).await {
-        match drill {
-            Ok(drill) => drills.push(drill),
-            Err(error) => {
-                failures.push(error.to_string());
-                break;
-            }
-        }
-    }
-    tokio::time::sleep(QUIET).await;
-    let billing = chain.finish_billing().await;
-    let billing = billing.inspect_err(|error| failures.push(error.to_string())).ok();
-    if let Err(error) = chain.stop().await {
-        failures.push(error.to_string());
-    }
-    LabReport::new(chain, drills, billing, failures)
-}
-
-fn print_events(mut entries: tokio::sync::mpsc::UnboundedReceiver<crate::timeline::Entry>) {
+fn print_events(mut entries: mpsc::UnboundedReceiver<Entry>) {
     while let Some(entry) = entries.blocking_recv() {
         let Ok(line) = serde_json::to_string(&entry) else { continue };
         let mut out = io::stdout().lock();
@@ -187,8 +158,3 @@ fn print(args: &RunArgs, report: &LabReport) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
-
-/// Until the line is served for the first time.
-const FIRST_SERVICE: Duration = Duration::from_secs(10);
-/// Undisturbed service before the end.
-const QUIET: Duration = Duration::from_millis(500);

@@ -38,7 +38,7 @@ impl Programs {
     /// # Errors
     /// As [`Self::find`].
     pub fn of(lab: &Path) -> Result<Self> {
-        let beside = lab.parent().unwrap_or(Path::new("."));
+        let beside = lab.parent().unwrap_or_else(|| Path::new("."));
         if let Some(cargo) = env::var_os("CARGO") {
             build(&cargo, beside)?;
         }

@@ -35,10 +35,7 @@ impl Saying {
     /// From a line; `None` if it is none of a JSON log.
     pub fn parse(line: &str) -> Option<Self> {
         let Line { boottime, level, mut fields } = serde_json::from_str(line).ok()?;
-        let word = match fields.remove("message")? {
-            Value::String(word) => word,
-            _ => return None,
-        };
+        let Value::String(word) = fields.remove("message")? else { return None };
         // The programs write microseconds; a float of seconds is a little off them.
         let at = Duration::from_micros((boottime * 1e6).round() as u64);
         Some(Self { at, level, word, fields })

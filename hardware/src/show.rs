@@ -79,20 +79,14 @@ fn drills(report: &LabReport) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(["drill", "times", "unserved", "worst", "first answer", "worst", ""]);
-    let span = |spread: Option<Spread>, of: fn(Spread) -> Duration| match spread {
-        Some(spread) => short(of(spread)),
-        None => "-".to_owned(),
-    };
     for summary in &report.kinds {
-        let (median, max): (fn(Spread) -> Duration, fn(Spread) -> Duration) =
-            (|spread| spread.median, |spread| spread.max);
         table.add_row([
             summary.kind.to_string(),
             summary.count.to_string(),
-            span(summary.unserved, median),
-            span(summary.unserved, max),
-            span(summary.first_answer, median),
-            span(summary.first_answer, max),
+            median(summary.unserved),
+            worst(summary.unserved),
+            median(summary.first_answer),
+            worst(summary.first_answer),
             match summary.failed {
                 0 => "ok".to_owned(),
                 failed => format!("{failed} FAILED"),
@@ -105,6 +99,14 @@ fn drills(report: &LabReport) -> Table {
         }
     }
     table
+}
+
+fn median(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| NONE.to_owned(), |spread| short(spread.median))
+}
+
+fn worst(spread: Option<Spread>) -> String {
+    spread.map_or_else(|| NONE.to_owned(), |spread| short(spread.max))
 }
 
 fn text(entry: &Entry, detail: Detail) -> Option<String> {
@@ -207,6 +209,8 @@ fn colour(entry: &Entry) -> &'static str {
     }
 }
 
+/// Where nothing had to happen.
+const NONE: &str = "-";
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";

@@ -31,8 +31,8 @@ pub struct Misdeeds {
     /// Stay when asked to end, and when the input ends
     #[arg(long)]
     pub ignore_term: bool,
-    /// Start a process in a session of its own that writes its number and the time to this file
-    #[arg(long, value_name = "FILE")]
+    /// Start a process in a session of its own that writes the time into a file of this directory
+    #[arg(long, value_name = "DIR")]
     pub fork_grandchild: Option<PathBuf>,
 }
 
@@ -63,16 +63,16 @@ impl Misdeeds {
         if self.ignore_term {
             arguments.push("--ignore-term".into());
         }
-        if let Some(file) = &self.fork_grandchild {
-            arguments.extend(["--fork-grandchild".into(), file.into()]);
+        if let Some(dir) = &self.fork_grandchild {
+            arguments.extend(["--fork-grandchild".into(), dir.into()]);
         }
         arguments
     }
 }
 
 /// Starts a grandchild and forgets it, as a careless payload would: it inherits the streams, too.
-pub(crate) fn fork_grandchild(file: &Path) -> io::Result<()> {
-    Command::new(std::env::current_exe()?).arg("grandchild").arg(file).spawn()?;
+pub(crate) fn fork_grandchild(dir: &Path) -> io::Result<()> {
+    Command::new(std::env::current_exe()?).arg("grandchild").arg(dir).spawn()?;
     Ok(())
 }
 
@@ -80,25 +80,28 @@ pub(crate) fn fork_grandchild(file: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn grandchild(path: &Path) -> io::Result<()> {
+pub fn grandchild(dir: &Path) -> io::Result<()> {
     sys::spawn::new_session()?;
-    let file = File::create(path)?;
+    let file = File::create(dir.join(std::process::id().to_string()))?;
     let waiter = Waiter::new()?;
     loop {
         let at = boottime();
         // Of one length, in one call and at one place, so that a reader finds a whole line.
-        let line = format!("{:10} {:20}\n", std::process::id(), at.as_micros());
-        file.write_all_at(line.as_bytes(), 0)?;
+        file.write_all_at(format!("{:20}\n", at.as_micros()).as_bytes(), 0)?;
         waiter.wait(&[], Some(at + TRACE_INTERVAL))?;
     }
 }
 
-/// What the grandchild that writes to `path` wrote last; nothing if it has not begun.
-pub fn trace(path: &Path) -> Option<Trace> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let (pid, at) = text.trim().split_once(' ')?;
-    let at = at.trim().parse().ok()?;
-    Some(Trace { pid: pid.parse().ok()?, at: Duration::from_micros(at) })
+/// What the grandchildren that write into `dir` wrote last.
+pub fn traces(dir: &Path) -> Vec<Trace> {
+    let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
+    let trace = |file: std::fs::DirEntry| {
+        let pid = file.file_name().to_str()?.parse().ok()?;
+        let text = std::fs::read_to_string(file.path()).ok()?;
+        let at = Duration::from_micros(text.trim().parse().ok()?);
+        Some(Trace { pid, at })
+    };
+    files.flatten().filter_map(trace).collect()
 }
 
 /// How often the grandchild writes: what a test can tell about its end.

@@ -34,8 +34,8 @@ pub fn run(misdeeds: Misdeeds) -> io::Result<Ended> {
 }
 
 async fn serve(misdeeds: Misdeeds) -> io::Result<Ended> {
-    if let Some(file) = &misdeeds.fork_grandchild {
-        misdeeds::fork_grandchild(file)?;
+    if let Some(dir) = &misdeeds.fork_grandchild {
+        misdeeds::fork_grandchild(dir)?;
     }
     let stays = misdeeds.ignore_term;
     let mut terminate = signal(SignalKind::terminate())?;

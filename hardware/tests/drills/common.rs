@@ -3,29 +3,68 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use lab::Programs;
+use billing::numbered::frame::ANSWER_LEN;
+use lab::{Chain, LabReport, Programs, Settings, Spread, session};
 
 /// The lab's own program.
-pub const LAB: &str = env!("CARGO_BIN_EXE_lab");
+pub(crate) const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
 /// Held by whoever has a chain: two on a small machine would disturb each other's times.
 #[derive(Debug)]
-pub struct Turn(File);
+pub(crate) struct Turn {
+    _lock: File,
+}
 
 impl Turn {
     /// Waits for this test's turn, among the threads of this process and the processes of this
     /// build.
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab.turn");
-        let file = File::create(&path).expect("the build's own directory can be written");
-        file.lock().expect("a file of ours can be locked");
-        Self(file)
+        let lock = File::create(&path).expect("the build's own directory can be written");
+        lock.lock().expect("a file of ours can be locked");
+        Self { _lock: lock }
     }
 }
 
 /// The programs of this build, built once.
-pub fn programs() -> &'static Programs {
+pub(crate) fn programs() -> &'static Programs {
     static PROGRAMS: OnceLock<Programs> = OnceLock::new();
     PROGRAMS.get_or_init(|| Programs::of(Path::new(LAB)).expect("the programs can be built"))
 }
+
+/// A chain that serves, of so many nodes.
+pub(crate) async fn chain(nodes: usize) -> Chain {
+    chain_of(Settings { nodes, ..Settings::default() }).await
+}
+
+/// A chain that serves.
+pub(crate) async fn chain_of(settings: Settings) -> Chain {
+    let laid = Chain::lay(settings, programs(), lab::Timeline::default());
+    let mut chain = laid.await.unwrap();
+    session::begin(&mut chain).await.unwrap();
+    chain
+}
+
+/// Ends the run; nothing may have been lost, doubled, torn, reordered or mixed, and never may two
+/// nodes have held the line.
+#[track_caller]
+pub(crate) fn assert_clean(report: &LabReport) {
+    let text = lab::show::table(report);
+    assert!(report.pass, "{text}");
+    let billing = report.billing.as_ref().expect("a run that passed has a verdict");
+    let outcome = &billing.outcome;
+    // No byte beside the answers: nobody else wrote.
+    let answers = outcome.received.answers;
+    assert_eq!(answers, outcome.sent.records, "{text}");
+    assert_eq!(outcome.received.bytes, answers * ANSWER_LEN as u64, "{text}");
+}
+
+/// Prints a figure of the README beside what the project promises.
+pub(crate) fn measured(what: &str, spread: Spread, goal: &str) {
+    println!("{what}: median {:.1?}, worst {:.1?} (goal: {goal})", spread.median, spread.max);
+}
+
+/// Time for a machine that is busy with other things, on top of a bound that holds on a quiet one.
+pub(crate) const BUSY: Duration = Duration::from_millis(300);

@@ -2,5 +2,16 @@
 //!
 //! Each test prints what it measured. Those that start a chain run one at a time: see [`common`].
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod answerer;
+mod busy;
 mod common;
+mod deceit;
+mod intrusion;
+mod killed;
+mod planned;
+mod program;
+mod standby;
+mod start;
+mod stopped;

@@ -1,0 +1,48 @@
+//! All nodes start in the same instant.
+
+use std::time::Duration;
+
+use lab::session;
+
+use crate::common::{Turn, assert_clean, chain};
+
+async fn together(nodes: usize) {
+    let _turn = Turn::take();
+    let mut chain = chain(nodes).await;
+    // Long enough for any second thought.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let roles: Vec<_> = chain.node_names().iter().map(|name| role(&chain, name)).collect();
+    assert_eq!(roles.iter().filter(|role| *role == "coordinator").count(), 1, "{roles:?}");
+    assert_eq!(roles.iter().filter(|role| *role == "standby").count(), nodes - 1, "{roles:?}");
+    let server = chain.server_status().unwrap();
+    let counters = &server["lines"][0]["counters"];
+    let report = session::conclude(&mut chain, Vec::new(), Vec::new()).await;
+    assert_clean(&report);
+    let tenures = &report.holders.tenures;
+    let billing = report.billing.unwrap();
+    let served = tenures[0].from - billing.outcome.started;
+    println!(
+        "{nodes} nodes at once: one grant, {served:.1?} after the start; refused claims: {}",
+        counters["refused_busy"]
+    );
+    assert_eq!(tenures.len(), 1, "{tenures:?}");
+}
+
+fn role(chain: &lab::Chain, name: &str) -> String {
+    chain.node_status(name).unwrap()["role"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn two_nodes_make_one_coordinator_and_one_grant() {
+    together(2).await;
+}
+
+#[tokio::test]
+async fn three_nodes_make_one_coordinator_and_one_grant() {
+    together(3).await;
+}
+
+#[tokio::test]
+async fn five_nodes_make_one_coordinator_and_one_grant() {
+    together(5).await;
+}
