@@ -106,6 +106,7 @@ fn the_state_file_of_version_1() {
         ],
         note: Bytes::from_static(b"seq 17"),
         position: 2900,
+        unfinished: Bytes::from_static(b"half"),
         last: LastFrame { epoch: Epoch::new(1_790_000_001, 3), end: 2900, fate: Fate::Finished },
         epoch: Epoch::new(1_790_000_001, 3),
         holder: "alpha".parse().ok(),

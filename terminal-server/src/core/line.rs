@@ -58,7 +58,7 @@ impl Line {
                 Self {
                     arbiter,
                     input: Input::resume(stream, &s.bytes, &s.events, config.ring),
-                    output: OutputQueue::new(s.position, s.last, char_time),
+                    output: OutputQueue::resume(s.position, s.last, s.unfinished, char_time),
                     note: s.note,
                     ..Self::empty(config, char_time, incarnation, start.number, false)
                 }
@@ -267,7 +267,8 @@ impl Line {
     pub fn handle_stop(&mut self, now: Time) {
         self.stopping = true;
         if let Some((id, epoch)) = self.arbiter.holder().map(|h| (h.client, h.epoch)) {
-            self.end_grant(FreeCause::Released, None, now);
+            // As after the restart to come: the others wait one lease, the incumbent does not.
+            self.end_grant(FreeCause::Restarted, None, now);
             self.revoke(id, epoch, RevokeWhy::Stopping, now);
         }
     }
@@ -334,7 +335,7 @@ impl Line {
     }
 
     /// Bytes for the tty. Tell [`Line::handle_written`] how many it took.
-    pub fn poll_serial(&self, now: Time) -> Option<&[u8]> {
+    pub fn poll_serial(&mut self, now: Time) -> Option<&[u8]> {
         if self.up { self.output.poll(now) } else { None }
     }
 
@@ -344,16 +345,13 @@ impl Line {
     }
 
     /// When [`Line::handle_timeout`] is to be called, or [`Line::poll_serial`] to be asked again.
-    /// `now` is that of the last [`Line::poll_serial`]: bytes that it might have given since then
-    /// have no deadline any more.
-    pub fn poll_timeout(&self, now: Time) -> Option<Time> {
+    pub fn poll_timeout(&self) -> Option<Time> {
         let accepted = self.output.accepted();
         let undrained = |c: &&Client| {
             matches!(c.stage, Stage::Holder) && !c.written && c.drained_told < accepted
         };
-        let drained =
-            self.clients.values().find(undrained).map(|_| self.output.drained_at().max(now));
-        let serial = if self.up { self.output.poll_timeout(now) } else { None };
+        let drained = self.clients.values().find(undrained).map(|_| self.output.drained_at());
+        let serial = if self.up { self.output.poll_timeout() } else { None };
         let late = self.clients.values().filter_map(deadline).min();
         earliest([self.arbiter.poll_timeout(), drained, serial, late])
     }
@@ -395,8 +393,12 @@ impl Line {
         self.output.drained_at()
     }
 
-    /// What the next process must know. After [`Line::is_stopped`].
-    pub fn save(&self) -> Saved {
+    /// What the next process must know. After [`Line::is_stopped`], or when that takes too long.
+    pub fn save(&mut self) -> Saved {
+        // A frame that could not be finished is the next process's first, so its ack counts.
+        if let Some(finished) = self.output.promise() {
+            self.take_effect(finished);
+        }
         Saved {
             incarnation: self.input.incarnation(),
             acked: self.input.acked(),
@@ -405,6 +407,7 @@ impl Line {
             events: self.input.events().collect(),
             note: self.note.clone(),
             position: self.output.position(),
+            unfinished: self.output.unfinished(),
             last: self.output.last(),
             epoch: self.arbiter.epoch(),
             holder: self.arbiter.last().cloned(),

@@ -39,6 +39,8 @@ pub struct OutputQueue {
     sent: usize,
     /// The front record has been on the wire, in part or, before the device vanished, at all.
     started: bool,
+    /// The last poll gave nothing although something waits.
+    held_back: bool,
     /// The front record's grant has ended and its ack was already promised to the next holder.
     promised: bool,
     /// Position after the last finished frame.
@@ -54,11 +56,36 @@ impl OutputQueue {
             records: VecDeque::new(),
             sent: 0,
             started: false,
+            held_back: false,
             promised: false,
             accepted: position,
             last,
             pace,
         }
+    }
+
+    /// After a clean stop that could not finish `unfinished`: it goes first.
+    pub(crate) fn resume(
+        position: u64,
+        last: LastFrame,
+        unfinished: Bytes,
+        char_time: Option<Duration>,
+    ) -> Self {
+        let begin = position.saturating_sub(unfinished.len() as u64);
+        let mut queue = Self::new(begin, last, char_time);
+        if !unfinished.is_empty() {
+            let output = Output { position: begin, ack: None, note: None, bytes: unfinished };
+            queue.push(last.epoch, output);
+            queue.started = true;
+            queue.promised = true;
+        }
+        queue
+    }
+
+    /// The frame that was started and not finished.
+    pub(crate) fn unfinished(&self) -> Bytes {
+        let front = self.records.front().filter(|_| self.started);
+        front.map(|record| record.output.bytes.clone()).unwrap_or_default()
     }
 
     /// Position of the next byte that may be queued.
@@ -107,17 +134,17 @@ impl OutputQueue {
     }
 
     /// Bytes the tty may have now, if any.
-    pub(crate) fn poll(&self, now: Time) -> Option<&[u8]> {
+    pub(crate) fn poll(&mut self, now: Time) -> Option<&[u8]> {
         let record = self.records.front()?;
         let rest = &record.output.bytes[self.sent..];
         let room = self.pace.room(now).min(rest.len());
+        self.held_back = room == 0;
         (room > 0).then(|| &rest[..room])
     }
 
-    /// When [`OutputQueue::poll`] will have something that it has not now.
-    pub(crate) fn poll_timeout(&self, now: Time) -> Option<Time> {
-        self.records.front()?;
-        if self.pace.room(now) > 0 { None } else { Some(self.pace.room_at()) }
+    /// When [`OutputQueue::poll`] will have what it held back for the sake of the pace.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        (self.held_back && !self.records.is_empty()).then(|| self.pace.room_at())
     }
 
     /// When all that was handed over has left the port.
@@ -268,7 +295,7 @@ mod tests {
         assert_eq!(q.poll(ms(0)).map(<[u8]>::len), Some(20));
         assert_eq!(q.written(20, ms(0)), None);
         assert_eq!(q.poll(ms(0)), None);
-        assert_eq!(q.poll_timeout(ms(0)), Some(ms(10)));
+        assert_eq!(q.poll_timeout(), Some(ms(10)));
         assert_eq!(q.poll(ms(10)).map(<[u8]>::len), Some(10));
         assert_eq!(q.drained(ms(10)), 0, "a frame counts when all of it has gone");
     }

@@ -31,6 +31,9 @@ pub struct Saved {
     pub note: Bytes,
     /// Position of the next output byte.
     pub position: u64,
+    /// An output frame that was started and could not be finished: the device was gone, or
+    /// throttled. It is sent first, whole; its ack has taken effect. Empty: there is none.
+    pub unfinished: Bytes,
     /// The last output frame that was started.
     pub last: LastFrame,
     /// The last epoch granted.

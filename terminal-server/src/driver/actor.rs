@@ -38,9 +38,6 @@ pub(crate) struct Actor {
     /// A start number on its way to the disk.
     storing: Option<JoinHandle<Result<u32, StateError>>>,
     timer: BootTimer,
-    /// When the core was last asked for bytes for the device. Its deadline follows from that
-    /// answer: a moment later it might have bytes, and no deadline for them any more.
-    asked_at: Time,
     /// When the service manager is to be told again that the loop turns.
     watchdog_at: Time,
     /// What the longest frame takes on the wire.
@@ -100,7 +97,6 @@ impl Actor {
             name,
             line,
             device,
-            asked_at: Time::ZERO,
             watchdog_at: Time::ZERO,
             frame_time,
             about: None,
@@ -139,7 +135,7 @@ impl Actor {
         }
         let watchdog = self.links.watchdog.map(|_| self.watchdog_at);
         let retry = self.device.retry_at();
-        let due = earliest([self.line.poll_timeout(self.asked_at), retry, watchdog, until]);
+        let due = earliest([self.line.poll_timeout(), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
         let Self { device, peers, timer, links, storing, .. } = self;
         let io = async {
@@ -367,7 +363,6 @@ impl Actor {
     /// One write to the device. Whether the core was told something by it.
     fn write_device(&mut self) -> bool {
         let now = now();
-        self.asked_at = now;
         if self.line.poll_serial(now).is_none() {
             return false;
         }

@@ -213,6 +213,7 @@ mod tests {
             events: Vec::new(),
             note: Bytes::new(),
             position: 4,
+            unfinished: Bytes::new(),
             last: LastFrame::default(),
             epoch: Epoch::new(1, 1),
             holder: None,

@@ -116,6 +116,8 @@ struct Stored {
     /// Hexadecimal.
     note: String,
     position: u64,
+    /// Hexadecimal.
+    unfinished: String,
     last_epoch: u64,
     last_end: u64,
     last_fate: StoredFate,
@@ -174,6 +176,7 @@ fn stored(saved: &Saved) -> Stored {
         events: saved.events.iter().map(event).collect(),
         note: hex(&saved.note),
         position: saved.position,
+        unfinished: hex(&saved.unfinished),
         last_epoch: saved.last.epoch.0,
         last_end: saved.last.end,
         last_fate: match saved.last.fate {
@@ -209,6 +212,7 @@ fn saved(stored: Stored) -> Result<Saved, Damage> {
         events: stored.events.into_iter().map(event).collect(),
         note: unhex(&stored.note)?,
         position: stored.position,
+        unfinished: unhex(&stored.unfinished)?,
         last: LastFrame {
             epoch: Epoch(stored.last_epoch),
             end: stored.last_end,
@@ -279,6 +283,7 @@ mod tests {
             ],
             note: Bytes::from_static(b"seq 7"),
             position: 100,
+            unfinished: Bytes::from_static(b"half"),
             last: LastFrame { epoch: Epoch::new(9, 2), end: 100, fate: Fate::Cut(3) },
             epoch: Epoch::new(9, 4),
             holder: "alpha".parse().ok(),

@@ -257,7 +257,7 @@ fn i1_a_raw_client_gets_nothing_of_a_line_with_keys() {
 #[test]
 fn no_deadline_is_left_when_nothing_is_to_come() {
     let s = Stage::new();
-    assert_eq!(s.line.poll_timeout(s.now), None);
+    assert_eq!(s.line.poll_timeout(), None);
     assert_eq!(s.line.status(s.now).left_ms, 0);
     assert!(s.now > Time::ZERO);
 }

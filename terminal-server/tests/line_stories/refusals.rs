@@ -218,7 +218,7 @@ fn who_does_not_claim_in_time_is_closed() {
     assert_eq!(s.line.counters().slow, 2);
     s.pass(LINGER);
     assert!(s.dropped.contains(&silent) && s.dropped.contains(&greeted));
-    assert_eq!(s.line.poll_timeout(s.now), None);
+    assert_eq!(s.line.poll_timeout(), None);
 }
 
 #[test]

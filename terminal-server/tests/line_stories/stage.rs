@@ -136,7 +136,7 @@ impl Stage {
     pub fn pass(&mut self, span: Duration) {
         let until = self.now + span;
         let mut steps = 0;
-        while let Some(due) = self.line.poll_timeout(self.now).filter(|due| *due <= until) {
+        while let Some(due) = self.line.poll_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.line.handle_timeout(self.now);
             self.settle();

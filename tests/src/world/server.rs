@@ -8,7 +8,7 @@ use rand::RngExt;
 use terminal_server::core::{
     Action, Announcer, ClientKind, FrameEnd, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
 };
-use wire::{Datagram, Frame, FreeCause, Nonce, Time};
+use wire::{Datagram, ErrorCode, Frame, FreeCause, Nonce, Time};
 
 use super::clock::{Clock, MS, True};
 use super::network::Segment;
@@ -30,6 +30,8 @@ pub struct ServerHost {
     pub tty: Vec<u8>,
     /// The adapter is there.
     pub plugged: bool,
+    /// The process's descriptor is of the adapter that is there, not of one that has gone.
+    pub fd_alive: bool,
     /// What a started frame does at the end of its grant.
     pub frame_end: FrameEnd,
     /// The disk: the start number, and what a clean stop left.
@@ -52,6 +54,7 @@ impl ServerHost {
             inbox: VecDeque::new(),
             tty: Vec::new(),
             plugged: true,
+            fd_alive: true,
             frame_end: FrameEnd::Finish,
             start: 100,
             saved: None,
@@ -87,6 +90,7 @@ impl World {
         let start = Start { number: host.start, saved, unclean };
         let mut line = Line::new(config, start, now);
         line.handle_device(host.plugged, now);
+        host.fd_alive = host.plugged;
         let names = (group(), "server".parse().expect("letters"));
         let interval = Duration::from_millis(100);
         let announcer = Announcer::new(names, host.start, interval, &[line.status(now)], now);
@@ -125,7 +129,7 @@ impl World {
             return;
         }
         let done = self.server.process.take_if(|(line, _)| line.is_stopped());
-        if let Some((line, _)) = done {
+        if let Some((mut line, _)) = done {
             self.server.saved = Some(line.save());
             self.server.stopping = false;
             self.close_all();
@@ -201,7 +205,10 @@ impl World {
                 self.read_segment(conn);
             }
             Event::Stored(start) => line.handle_stored(start, now),
-            Event::Device(up) => line.handle_device(up, now),
+            Event::Device(up) => {
+                line.handle_device(up, now);
+                self.server.fd_alive = up && self.server.plugged;
+            }
             _ => return,
         }
         self.drain_server(VecDeque::new());
@@ -287,7 +294,9 @@ impl World {
         let now = self.server_time();
         loop {
             let Some((line, _)) = &mut self.server.process else { return };
-            let Some(bytes) = line.poll_serial(now).filter(|_| self.server.plugged) else { return };
+            let Some(bytes) = line.poll_serial(now).filter(|_| self.server.fd_alive) else {
+                return;
+            };
             // A tty takes what it likes.
             let count = self.rng.random_range(1..=bytes.len());
             self.oracle.wire(&bytes[..count]);
@@ -331,7 +340,8 @@ impl World {
                     self.oracle.expired(unread);
                 }
             }
-            Action::Report(Occurrence::Misuse { code, text }) => {
+            // A client whose host lost power is silent.
+            Action::Report(Occurrence::Misuse { code, text }) if code != ErrorCode::Slow => {
                 self.oracle.fail(format!("the terminal server objects: {code:?}: {text}"));
             }
             Action::Report(_) => {}
@@ -354,10 +364,9 @@ impl World {
     }
 
     fn schedule_server(&mut self) {
-        let now = self.server_time();
         self.server.wake += 1;
         let Some((line, announcer)) = &self.server.process else { return };
-        let deadline = wire::time::earliest([line.poll_timeout(now), announcer.poll_timeout()]);
+        let deadline = wire::time::earliest([line.poll_timeout(), announcer.poll_timeout()]);
         if let Some(local) = deadline {
             let at = self.server.clock.true_time(local).max(self.now);
             let event = Event::ServerWake(self.server.wake);
@@ -370,6 +379,7 @@ impl World {
     pub fn plug(&mut self, plugged: bool) {
         if self.server.plugged != plugged {
             self.server.plugged = plugged;
+            self.server.fd_alive = false;
             self.oracle.unplugged();
             self.server_event(Event::Device(plugged));
             self.read_tty();
