@@ -7,14 +7,12 @@
 //! - [`core`]: generator, judge and run as values, for simulated worlds.
 //! - [`driver`]: the run on a real port and the real clock: [`run()`].
 //! - [`table`]: a [`Report`] for people; for machines it is JSON.
-//! - [`ports`]: the list of this machine's serial ports.
 //! - [`cli`]: the command line, from which help, manual page and completions come.
 //! - [`program`]: what the binary does with it.
 
 pub mod cli;
 pub mod core;
 pub mod driver;
-pub mod ports;
 pub mod program;
 pub mod table;
 

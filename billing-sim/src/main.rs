@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use billing_sim::cli::Cli;
-use billing_sim::program::{self, Exit};
+use billing_sim::program;
 use clap::Parser;
+use daemon::Exit;
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
@@ -12,8 +13,8 @@ fn main() -> ExitCode {
         Err(error) => {
             // If the message cannot be printed there is nobody to tell.
             let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Pass }
+            if error.use_stderr() { Exit::Usage } else { Exit::Ok }
         }
     };
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.code())
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use daemon::{Exit, ports};
 use sys::SerialPort;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -16,25 +17,7 @@ use crate::core::event::{Event, Verdict};
 use crate::core::report::Report;
 use crate::driver::options::Shutdown;
 use crate::driver::run::{EVENT_QUEUE, run};
-use crate::{ports, table};
-
-/// How the program ends. Numbers of sysexits.h where that has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// The gateway passed, or what was asked for was printed.
-    Pass = 0,
-    /// The gateway failed.
-    Fail = 1,
-    /// The command line is wrong.
-    Usage = 64,
-    /// The port cannot be opened.
-    Unavailable = 69,
-    /// The report's file cannot be written.
-    CannotCreate = 73,
-    /// The system refused something else.
-    Io = 74,
-}
+use crate::table;
 
 /// Does what the command line says; messages go to standard error.
 pub fn main(cli: Cli) -> Exit {
@@ -54,7 +37,7 @@ pub fn main(cli: Cli) -> Exit {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(Exit::Io, &error.to_string())
         }
-        Ok(()) | Err(_) => Exit::Pass,
+        Ok(()) | Err(_) => Exit::Ok,
     }
 }
 
@@ -86,7 +69,7 @@ fn run_and_report(args: &RunArgs) -> Exit {
     };
     // A reader that has gone is no reason to forget the verdict.
     let _ = io::stdout().write_all(text.as_bytes());
-    if report.pass { Exit::Pass } else { Exit::Fail }
+    if report.pass { Exit::Ok } else { Exit::Negative }
 }
 
 async fn run_on_port(args: &RunArgs) -> Result<Report, (Exit, String)> {

@@ -11,8 +11,9 @@ use billing_sim::core::judge::Tally;
 use billing_sim::core::latency::LatencySummary;
 use billing_sim::core::report::{Outcome, Received, Report, Run, Sent};
 use billing_sim::core::unserved::UnservedSummary;
-use billing_sim::{Event, ports, table};
+use billing_sim::{Event, table};
 use clap::CommandFactory;
+use daemon::ports;
 use sys::{PortInfo, PortKind, UsbInfo};
 
 fn check(name: &str, text: &str) {

@@ -3,12 +3,11 @@
 //! - [`core`]: what it decides, sans-IO
 //! - [`driver`]: what it does, around the core
 //! - [`cli`], [`program`]: the command line, and what the binary does with it
-//! - [`ports`], [`table`]: what it prints
+//! - [`table`]: what it prints
 
 pub mod cli;
 pub mod core;
 pub mod driver;
-pub mod ports;
 pub mod program;
 pub mod table;
 

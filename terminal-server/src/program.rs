@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 
 use clap::CommandFactory;
-use daemon::{Exit, Failure, OrExit, SignalEvent, Signals};
+use daemon::{Exit, Failure, OrExit, SignalEvent, Signals, ports};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, ServeArgs, StatusArgs};
 use crate::driver::{ServerReport, run};
-use crate::{ports, table};
+use crate::table;
 
 /// The program's name in messages.
 pub const PROGRAM: &str = "terminal-server";

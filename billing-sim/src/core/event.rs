@@ -1,7 +1,5 @@
 //! What happened in a run, as it happens. Stamps are microseconds since boot, so that a lab can lay
 //! them beside those of other processes of the same host.
-#![deny(clippy::disallowed_methods)]
-
 use std::fmt;
 use std::time::Duration;
 

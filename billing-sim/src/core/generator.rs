@@ -1,6 +1,4 @@
 //! Records for the line, at the line's own pace.
-#![deny(clippy::disallowed_methods)]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
 //! What was sent, what must come back, and what did.
-#![deny(clippy::disallowed_methods)]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -8,6 +8,8 @@
 //! - [`simulation`]: generator and judge in one run with a beginning and an end.
 //! - [`report`]: what a run amounts to, for machines; [`crate::table`] renders it for people.
 
+#![deny(clippy::disallowed_methods)]
+
 pub mod event;
 pub mod generator;
 pub mod judge;

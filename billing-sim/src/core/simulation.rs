@@ -1,6 +1,4 @@
 //! Generator and judge in one run with a beginning and an end.
-#![deny(clippy::disallowed_methods)]
-
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
 //! How long records waited while no answer came.
-#![deny(clippy::disallowed_methods)]
-
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@
 //! - [`logs`]: lines on standard error, each stamped with `CLOCK_BOOTTIME`
 //! - [`lifecycle`]: signals, phases, and a shutdown that ends within its grace period
 //! - [`notify`]: what systemd is told
+//! - [`ports`]: this machine's serial ports, as `--list` shows them
 //! - [`secrets`]: key files that nobody else could have read
 //! - [`status`]: the local socket that a running daemon answers on, and its client
 //!
@@ -16,6 +17,7 @@ pub mod exit;
 pub mod lifecycle;
 pub mod logs;
 pub mod notify;
+pub mod ports;
 pub mod secrets;
 pub mod status;
 

@@ -148,27 +148,35 @@ impl World {
                 self.at(now + long, Event::EndSlow);
             }
             Fault::Replay(count) => self.replay(count),
-            Fault::PauseServer(long) => {
-                if self.server.process.is_some() {
-                    self.server.paused = true;
-                    self.at(now + long, Event::ResumeServer);
-                }
+            Fault::PauseServer(_)
+            | Fault::KillServer(_)
+            | Fault::StopServer(_)
+            | Fault::Unplug(_) => {
+                self.apply_to_server(fault);
             }
-            Fault::KillServer(after) => {
-                if self.server.process.is_some() {
-                    self.kill_server();
-                    self.at(now + after, Event::StartServer);
-                }
+        }
+    }
+
+    fn apply_to_server(&mut self, fault: Fault) {
+        let now = self.now;
+        let running = self.server.process.is_some();
+        match fault {
+            Fault::PauseServer(long) if running => {
+                self.server.paused = true;
+                self.at(now + long, Event::ResumeServer);
+            }
+            Fault::KillServer(after) if running => {
+                self.kill_server();
+                self.at(now + after, Event::StartServer);
             }
             Fault::Unplug(long) => {
                 self.plug(false);
                 self.at(now + long, Event::Plug);
             }
-            Fault::StopServer(after) => {
-                if self.server.process.is_some() && !self.server.paused {
-                    self.stop_server(after);
-                }
+            Fault::StopServer(after) if running && !self.server.paused => {
+                self.stop_server(after);
             }
+            _ => {}
         }
     }
 

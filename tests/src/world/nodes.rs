@@ -233,11 +233,11 @@ impl World {
 
     fn drain_payload(&mut self, i: usize) {
         while let Some(frame) = self.nodes[i].process.as_mut().and_then(Node::poll_payload) {
-            self.to_payload(i, frame);
+            self.hand_to_payload(i, frame);
         }
     }
 
-    fn to_payload(&mut self, i: usize, frame: Frame) {
+    fn hand_to_payload(&mut self, i: usize, frame: Frame) {
         let host = &mut self.nodes[i];
         let Some(payload) = host.payload.as_mut().or(host.starting.as_mut()) else { return };
         let instance = payload.instance;

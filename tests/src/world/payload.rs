@@ -54,7 +54,7 @@ impl Payload {
         let bytes = answer(self.epoch, self.node, number);
         let position = self.position;
         self.position += bytes.len() as u64;
-        let note = (number % 3 == 0).then(|| Bytes::from(format!("last {number}")));
+        let note = number.is_multiple_of(3).then(|| Bytes::from(format!("last {number}")));
         Frame::Output(Output { position, ack: Some(end), note, bytes })
     }
 }
