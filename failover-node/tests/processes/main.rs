@@ -1,5 +1,7 @@
 //! Real processes: a guard with its payload (I7), and whole nodes before a line of the tests' own.
 
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
 mod guard;
 mod line;
 mod node;
