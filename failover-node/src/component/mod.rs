@@ -3,8 +3,8 @@
 //! - [`message`]: what node and guard tell each other
 //! - [`guard`]: the process that owns the payload, and ends it when the node cannot
 //! - [`exec`]: which program the payload is
-//! - [`instance`]: the node's side of a guard
-//! - [`framed`]: a payload that speaks the line protocol's frames on its standard streams
+//! - `instance`: the node's side of a guard
+//! - `framed`: a payload that speaks the line protocol's frames on its standard streams
 
 pub mod exec;
 pub(crate) mod framed;

@@ -1,12 +1,12 @@
 //! The node's body: sockets, pipes, processes and the clock, around the core.
 //!
 //! - [`options`]: what a node is told at its start
-//! - [`heartbeats`]: the multicast socket, and what is refused there
-//! - [`connection`]: the connection to the terminal server
+//! - `heartbeats`: the multicast socket, and what is refused there
+//! - `connection`: the connection to the terminal server
 //! - [`node_loop`]: the one loop
-//! - [`deeds`]: what the core asks for, done
+//! - `deeds`: what the core asks for, done
 //! - [`requests`], [`report`]: the status socket's questions, and what it shows
-//! - [`journal`]: what happens, as log lines
+//! - `journal`: what happens, as log lines
 
 pub(crate) mod connection;
 mod deeds;

@@ -2,6 +2,8 @@
 
 use wire::{Epoch, FreeCause, Grant, Heartbeat, Name, RefuseWhy};
 
+#[cfg(doc)]
+use super::Node;
 use crate::core::link::LinkEnd;
 
 /// What the driver has to do.
