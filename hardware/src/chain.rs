@@ -53,19 +53,6 @@ pub(crate) struct Node {
 }
 
 impl Chain {
-    /// Starts everything: the line, the terminal server, all nodes in the same instant, and the
-    /// billing system, which begins to send.
-    ///
-    /// # Errors
-    /// Something did not start; all is ended again.
-    pub async fn start(settings: Settings, programs: &Programs) -> Result<Self> {
-        let mut chain = Self::lay(settings, programs, Timeline::default()).await?;
-        chain.start_server().await?;
-        chain.start_nodes()?;
-        chain.start_billing()?;
-        Ok(chain)
-    }
-
     /// Lays the line and starts nothing.
     ///
     /// # Errors
@@ -122,7 +109,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Starts all nodes that do not run, without waiting between.
+    /// Starts all nodes that do not run, in the same instant.
     ///
     /// # Errors
     /// One cannot be started.

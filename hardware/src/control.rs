@@ -163,6 +163,17 @@ impl Chain {
         Ok(moment)
     }
 
+    /// Waits until a node holds the line.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub async fn wait_for_grant(&self, within: Duration) -> Result<()> {
+        let beginning = self.timeline().beginning();
+        let granted =
+            |entry: &Entry| crate::chain::is(entry, &Source::Server, "granted").then_some(());
+        self.timeline().wait(beginning, within, "the first grant", granted).await
+    }
+
     /// Waits until a node holds the line and its payload has its first input.
     ///
     /// # Errors
@@ -261,6 +272,7 @@ impl Chain {
             granted: None,
             unserved: None,
             first_answer: None,
+            waited: self.waited(moment, boottime()),
             failure,
         })
     }
@@ -280,6 +292,7 @@ impl Chain {
             granted: None,
             unserved: None,
             first_answer: None,
+            waited: None,
             failure: None,
         };
         let since = |at: Duration| Some(at.saturating_sub(moment.at));
@@ -290,6 +303,7 @@ impl Chain {
             drill.after = Some(held);
             let answer = self.first_answer(moment, first_input).await?;
             drill.first_answer = since(answer);
+            drill.waited = self.waited(moment, answer);
             Ok::<_, LabError>(())
         };
         if let Err(error) = seen.await {
@@ -352,6 +366,17 @@ impl Chain {
             _ => None,
         };
         self.timeline().wait(moment, RECOVERY, "an answer", answered).await
+    }
+
+    /// The longest that a record waited for an answer that came between then and `until`.
+    fn waited(&self, moment: Moment, until: Duration) -> Option<Duration> {
+        let latency = |entry: &Entry| match &entry.what {
+            What::Billing(Event::Answered { at, latency, .. }) => {
+                (*at <= until).then_some(*latency)
+            }
+            _ => None,
+        };
+        self.timeline().all(moment, latency).into_iter().max()
     }
 
     fn holder(&self) -> Result<Held> {

@@ -62,6 +62,10 @@ pub struct Drill {
     /// Until the billing system had the first whole answer of the new holder.
     #[serde(rename = "first_answer_us", serialize_with = "maybe_micros")]
     pub first_answer: Option<Duration>,
+    /// The longest that the billing system waited for the answer to a whole record meanwhile. On
+    /// an undisturbed line it is the length of an answer.
+    #[serde(rename = "waited_us", serialize_with = "maybe_micros")]
+    pub waited: Option<Duration>,
     /// Why it is not as it should be; nothing if it is.
     pub failure: Option<String>,
 }

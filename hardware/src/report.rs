@@ -62,10 +62,14 @@ pub struct Summary {
     pub count: usize,
     /// How many of them did not recover.
     pub failed: usize,
-    /// Until the first input of the new payload; nothing where nothing had to happen.
+    /// Until the line had a holder again; nothing where nothing had to happen.
+    pub granted: Option<Spread>,
+    /// Until the first input of the new payload.
     pub unserved: Option<Spread>,
     /// Until the first answer at the billing system.
     pub first_answer: Option<Spread>,
+    /// How long the billing system waited for an answer at most.
+    pub waited: Option<Spread>,
 }
 
 /// How some lengths of time are spread.
@@ -123,8 +127,10 @@ impl Summary {
                 kind,
                 count: drills.len(),
                 failed: drills.iter().filter(|drill| !drill.recovered()).count(),
+                granted: Spread::of(drills.iter().filter_map(|drill| drill.granted)),
                 unserved: Spread::of(drills.iter().filter_map(|drill| drill.unserved)),
                 first_answer: Spread::of(drills.iter().filter_map(|drill| drill.first_answer)),
+                waited: Spread::of(drills.iter().filter_map(|drill| drill.waited)),
             })
         };
         Kind::ALL.into_iter().filter_map(of).collect()

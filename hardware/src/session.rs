@@ -15,6 +15,8 @@ use crate::schedule::Schedule;
 pub async fn begin(chain: &mut Chain) -> Result<()> {
     chain.start_server().await?;
     chain.start_nodes()?;
+    // The first election is no failure, so no record has to wait for it.
+    chain.wait_for_grant(FIRST_SERVICE).await?;
     chain.start_billing()?;
     chain.wait_for_coordinator(FIRST_SERVICE).await?;
     chain.settle().await;

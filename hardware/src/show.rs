@@ -46,7 +46,7 @@ pub fn follow(
 
 /// The drills, the holders and the judge's verdicts.
 pub fn table(report: &LabReport) -> String {
-    let mut text = format!("\n{}\n", drills(report).trim_fmt());
+    let mut text = format!("\n{}\n{DIM}{LEGEND}{RESET}", drills(report).trim_fmt());
     let tenures = &report.holders.tenures;
     match &report.holders.violations[..] {
         [] => {
@@ -78,15 +78,23 @@ pub fn table(report: &LabReport) -> String {
 fn drills(report: &LabReport) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.set_header(["drill", "times", "unserved", "worst", "first answer", "worst", ""]);
+    table.set_header([
+        "drill",
+        "times",
+        "held again",
+        "served again",
+        "first answer",
+        "waited",
+        "",
+    ]);
     for summary in &report.kinds {
         table.add_row([
             summary.kind.to_string(),
             summary.count.to_string(),
-            median(summary.unserved),
-            worst(summary.unserved),
-            median(summary.first_answer),
-            worst(summary.first_answer),
+            median_and_worst(summary.granted),
+            median_and_worst(summary.unserved),
+            median_and_worst(summary.first_answer),
+            median_and_worst(summary.waited),
             match summary.failed {
                 0 => "ok".to_owned(),
                 failed => format!("{failed} FAILED"),
@@ -101,12 +109,21 @@ fn drills(report: &LabReport) -> Table {
     table
 }
 
-fn median(spread: Option<Spread>) -> String {
-    spread.map_or_else(|| NONE.to_owned(), |spread| short(spread.median))
-}
-
-fn worst(spread: Option<Spread>) -> String {
-    spread.map_or_else(|| NONE.to_owned(), |spread| short(spread.max))
+/// `2.1 / 40 ms`, or one figure if there is but one.
+fn median_and_worst(spread: Option<Spread>) -> String {
+    match spread {
+        None => "-".to_owned(),
+        Some(Spread { median, max }) if median == max => short(max),
+        Some(Spread { median, max }) => {
+            let (median, max) = (short(median), short(max));
+            // The unit once, if it is the same.
+            let median = match (median.split_once(' '), max.split_once(' ')) {
+                (Some((figure, unit)), Some((_, other))) if unit == other => figure.to_owned(),
+                _ => median,
+            };
+            format!("{median} / {max}")
+        }
+    }
 }
 
 fn text(entry: &Entry, detail: Detail) -> Option<String> {
@@ -138,14 +155,15 @@ fn drilled(drill: &Drill) -> String {
     if let Some(failure) = &drill.failure {
         return format!("FAILED: {failure}");
     }
-    let Some(unserved) = drill.unserved else { return "the line was not disturbed".to_owned() };
-    let answer = drill.first_answer.map(short).unwrap_or_default();
-    let (from, to) = (&drill.before.node, drill.after.as_ref().map_or("nobody", |h| &h.node));
-    let hands = match from == to {
-        true => format!("{to} again"),
-        false => format!("{from} to {to}"),
+    let waited = short(drill.waited.unwrap_or_default());
+    let (Some(unserved), Some(after)) = (drill.unserved, &drill.after) else {
+        return format!("not disturbed; an answer took {waited} at most");
     };
-    format!("{hands}: unserved {}, first answer after {answer}", short(unserved))
+    let hands = match drill.before.node == after.node {
+        true => format!("{} again", after.node),
+        false => format!("{} to {}", drill.before.node, after.node),
+    };
+    format!("{hands}: unserved {}; billing waited {waited} at most", short(unserved))
 }
 
 fn said(source: &Source, saying: &Saying, detail: Detail) -> Option<String> {
@@ -209,8 +227,12 @@ fn colour(entry: &Entry) -> &'static str {
     }
 }
 
-/// Where nothing had to happen.
-const NONE: &str = "-";
+/// What the table's columns are.
+const LEGEND: &str = "\
+median / worst. held again: the line had a holder; served again: its payload had its first input;
+first answer: the billing system had the new holder's first answer; waited: the longest that it
+waited for the answer to a record meanwhile.
+";
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lab::session;
+use lab::deed::Deed;
+use lab::{What, session};
 
 use crate::common::{Turn, assert_clean, chain};
 
@@ -19,12 +20,14 @@ async fn together(nodes: usize) {
     let report = session::conclude(&mut chain, Vec::new(), Vec::new()).await;
     assert_clean(&report);
     let tenures = &report.holders.tenures;
-    let billing = report.billing.unwrap();
-    let served = tenures[0].from - billing.outcome.started;
-    println!(
-        "{nodes} nodes at once: one grant, {served:.1?} after the start; refused claims: {}",
-        counters["refused_busy"]
-    );
+    let started = chain.timeline().all(chain.timeline().beginning(), |entry| match &entry.what {
+        What::Did(Deed::Started { program, .. }) if program.starts_with("node-") => Some(entry.at),
+        _ => None,
+    });
+    assert_eq!(started.len(), nodes);
+    let granted = tenures[0].from - started[nodes - 1];
+    let refused = &counters["refused_busy"];
+    println!("{nodes} nodes at once: one grant, {granted:.1?} later; refused claims: {refused}");
     assert_eq!(tenures.len(), 1, "{tenures:?}");
 }
 
