@@ -6,8 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use clap::CommandFactory;
-use daemon::{Exit, ports};
+use daemon::{Exit, Failure, ports};
 use sys::SerialPort;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -25,19 +24,14 @@ pub fn main(cli: Cli) -> Exit {
         Command::Run(args) => return run_and_report(&args),
         Command::List(args) => list(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "billing-sim", &mut io::stdout());
+            daemon::program::completions::<Cli>(shell);
             Ok(())
         }
-        Command::Man { subcommand } => match man_page(subcommand.as_deref()) {
-            Some(page) => page.render(&mut io::stdout()),
-            None => return complain(Exit::Usage, "there is no such subcommand"),
-        },
+        Command::Man { subcommand } => daemon::program::man::<Cli>(subcommand.as_deref()),
     };
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(Exit::Io, &error.to_string())
-        }
-        Ok(()) | Err(_) => Exit::Ok,
+        Err(failure) => complain(failure.exit, &failure.message),
+        Ok(()) => Exit::Ok,
     }
 }
 
@@ -156,21 +150,12 @@ fn show_progress(mut events: mpsc::Receiver<Event>) {
     eprint!("\r\x1b[K");
 }
 
-fn list(args: &ListArgs) -> io::Result<()> {
+fn list(args: &ListArgs) -> Result<(), Failure> {
     let found = sys::ports::list();
-    let text = match args.json {
+    daemon::program::print(&match args.json {
         true => format!("{:#}\n", ports::json(&found)),
         false => ports::table(&found),
-    };
-    io::stdout().write_all(text.as_bytes())
-}
-
-fn man_page(subcommand: Option<&str>) -> Option<clap_mangen::Man> {
-    let mut command = Cli::command();
-    command.build();
-    let Some(name) = subcommand else { return Some(clap_mangen::Man::new(command)) };
-    let found = command.find_subcommand(name)?.clone();
-    Some(clap_mangen::Man::new(found).title(format!("billing-sim-{name}")))
+    })
 }
 
 fn create(path: &Path) -> Result<File, String> {

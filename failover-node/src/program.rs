@@ -1,10 +1,9 @@
 //! What the binary does with its command line.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use daemon::{CancellationToken, Exit, Failure, OrExit, RequestError, SignalEvent, Signals};
+use daemon::program::{self, print};
+use daemon::{Exit, Failure, OrExit, RequestError};
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command, GuardArgs, HandoverArgs, RunArgs, SocketArgs};
@@ -27,10 +26,12 @@ pub fn main(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Handover(args)) => handover(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Guard(args)) => run_guard(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut io::stdout());
+            program::completions::<Cli>(shell);
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Man { subcommand }) => man(subcommand.as_deref()).map(|()| ExitCode::SUCCESS),
+        Some(Command::Man { subcommand }) => {
+            program::man::<Cli>(subcommand.as_deref()).map(|()| ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -39,40 +40,10 @@ fn run_node(args: &RunArgs) -> Result<(), Failure> {
     let options = args.options()?;
     // What a killed guard leaves behind becomes this process's, so that it can be ended.
     sys::process::become_subreaper().or_exit(Exit::OsError)?;
-    // One thread: if the loop hangs, its heartbeats, renewals and ticks hang with it (I8).
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.or_exit(Exit::OsError)?;
-    let ended = runtime.block_on(async {
-        let signals = Signals::listen().or_exit(Exit::OsError)?;
-        let shutdown = CancellationToken::new();
-        let node = run(options, shutdown.clone());
-        tokio::select! {
-            // In order is in order, even when a second signal comes in the same instant.
-            biased;
-            ended = node => ended.map_err(|e| Failure::new((&e).into(), e.to_string())),
-            signal = second_signal(signals, shutdown) => {
-                let message = format!("stopped by a second {signal}; the lease ends by itself");
-                Err(Failure::new(Exit::TemporaryFailure, message))
-            }
-        }
-    });
-    // A name that is still being looked up must not keep the process.
-    runtime.shutdown_background();
-    ended
-}
-
-/// Passes the first signal on; its name when there is a second.
-async fn second_signal(mut signals: Signals, shutdown: CancellationToken) -> &'static str {
-    loop {
-        match signals.recv().await {
-            SignalEvent::Stop(reason) => {
-                tracing::info!(reason, "signal");
-                shutdown.cancel();
-            }
-            SignalEvent::StopNow(signal) => return signal,
-            SignalEvent::Hangup => tracing::info!("SIGHUP: there is no configuration to read anew"),
-        }
-    }
+    let service = async |shutdown| {
+        run(options, shutdown).await.map_err(|e| Failure::new((&e).into(), e.to_string()))
+    };
+    program::serve(service, "the lease ends by itself")
 }
 
 fn run_guard(args: GuardArgs) -> Result<(), Failure> {
@@ -119,32 +90,6 @@ fn ask(args: &SocketArgs, body: &Value) -> Result<Value, Failure> {
         };
         Failure::new(exit, error.to_string())
     })
-}
-
-fn man(subcommand: Option<&str>) -> Result<(), Failure> {
-    let mut command = Cli::command();
-    command.build();
-    let page = match subcommand {
-        None => clap_mangen::Man::new(command),
-        Some(name) => {
-            let found = command.find_subcommand(name).cloned();
-            let found = found.ok_or("there is no such subcommand").or_exit(Exit::Usage)?;
-            clap_mangen::Man::new(found).title(format!("{PROGRAM}-{name}"))
-        }
-    };
-    let mut text = Vec::new();
-    page.render(&mut text).or_exit(Exit::Io)?;
-    print(&String::from_utf8_lossy(&text))
-}
-
-/// On standard output; a reader that has gone has seen enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, error.to_string()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// This node is coordinator.

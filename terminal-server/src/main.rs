@@ -2,19 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use daemon::Exit;
 use terminal_server::cli::Cli;
 use terminal_server::program::{self, PROGRAM};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match daemon::program::parse::<Cli>() {
         Ok(cli) => cli,
-        Err(error) => {
-            // If the message cannot be printed there is nobody to tell.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
-        }
+        Err(status) => return status,
     };
     match program::main(cli) {
         Ok(()) => ExitCode::SUCCESS,

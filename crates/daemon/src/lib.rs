@@ -6,6 +6,7 @@
 //! - [`logs`]: lines on standard error, each stamped with `CLOCK_BOOTTIME`
 //! - [`lifecycle`]: signals, phases, and a shutdown that ends within its grace period
 //! - [`notify`]: what systemd is told
+//! - [`program`]: what every `main` does alike
 //! - [`ports`]: this machine's serial ports, as `--list` shows them
 //! - [`secrets`]: key files that nobody else could have read
 //! - [`status`]: the local socket that a running daemon answers on, and its client
@@ -18,6 +19,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod notify;
 pub mod ports;
+pub mod program;
 pub mod secrets;
 pub mod status;
 

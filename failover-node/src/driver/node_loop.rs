@@ -215,8 +215,6 @@ impl NodeLoop {
 
     fn stop(&mut self) {
         let now = now();
-        notify::stopping();
-        tracing::info!("stopping");
         let limit = self.stop_limit();
         self.stop_by = Some(now + limit);
         self.node.handle_stop(now);
