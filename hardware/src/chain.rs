@@ -245,6 +245,15 @@ impl Chain {
         status(command, &self.status_socket(SERVER))
     }
 
+    /// Asks a node by its socket, without a program between.
+    pub(crate) async fn ask_node(&self, name: &str, question: &Value) -> Result<Value> {
+        let asked = daemon::status::request_async(&self.status_socket(name), name, question).await;
+        asked.map_err(|error| LabError::Refused {
+            program: name.to_owned(),
+            words: error.to_string(),
+        })
+    }
+
     /// A command of the node's program, for its socket.
     pub(crate) fn node_tool(&self, name: &str, words: &[&str]) -> Command {
         let mut command = Command::new(&self.programs.failover_node);

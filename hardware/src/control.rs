@@ -1,22 +1,21 @@
-//! What can be done to a chain, and how it is seen to recover.
+//! What can be done to a chain.
 
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use billing::numbered::frame::ANSWER_LEN;
-use billing_sim::Event;
 use rustix::process::{Pid, kill_process};
+use serde_json::json;
 use sys::boottime;
 use sys::process::Signal;
-use wire::Epoch;
 
-use crate::chain::{Chain, Node, SERVER};
+use crate::chain::{Chain, Node, SERVER, is};
 use crate::deed::Deed;
 use crate::drill::{Drill, Held, Kind};
 use crate::error::{Doing, LabError, Result};
 use crate::process::Process;
-use crate::timeline::{Entry, Moment, Source, What};
+use crate::recovery::RECOVERY;
+use crate::timeline::{Entry, Moment, Source};
 
 impl Chain {
     /// Kills a node.
@@ -43,27 +42,34 @@ impl Chain {
         let moment = self.timeline().now();
         self.start_nodes()?;
         let source = Source::Node(name.to_owned());
-        let ready = |entry: &Entry| crate::chain::is(entry, &source, "ready").then_some(());
+        let ready = |entry: &Entry| is(entry, &source, "ready").then_some(());
         self.timeline().wait(moment, START, format!("{name}'s start"), ready).await?;
+        let deadline = boottime() + START;
         for peer in self.node_names().iter().filter(|peer| *peer != name) {
-            if self.running(peer).is_ok() {
-                self.joined(peer, name, moment).await?;
+            while self.running(peer).is_ok() && !self.know_each_other(peer, name, moment).await? {
+                if boottime() > deadline {
+                    let what = format!("{peer}'s belief in {name}");
+                    return Err(LabError::Late { what, within: START });
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
             }
         }
         Ok(())
     }
 
-    /// Waits until `peer` believes `name`.
-    async fn joined(&self, peer: &str, name: &str, moment: Moment) -> Result<()> {
-        let source = Source::Node(peer.to_owned());
-        let joined = |entry: &Entry| match &entry.what {
-            What::Said(saying) if entry.source == source && saying.word == "member-joined" => {
-                (saying.text("peer") == Some(name)).then_some(())
-            }
-            _ => None,
-        };
-        let what = format!("{peer}'s belief in {name}");
-        self.timeline().wait(moment, START, what, joined).await
+    /// Whether two nodes believe each other, and have heard each other since `moment`.
+    async fn know_each_other(&self, one: &str, other: &str, moment: Moment) -> Result<bool> {
+        Ok(self.knows(one, other, moment).await? && self.knows(other, one, moment).await?)
+    }
+
+    async fn knows(&self, observer: &str, peer: &str, moment: Moment) -> Result<bool> {
+        let status = self.ask_node(observer, &json!({ "command": "status" })).await?;
+        let members = status["members"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let member = members.iter().find(|member| member["node"] == peer);
+        let heard = member.and_then(|member| member["heard_ms"].as_u64());
+        // A life before that is not meant.
+        let since = (boottime() - moment.at).as_millis();
+        Ok(heard.is_some_and(|heard| u128::from(heard) <= since))
     }
 
     /// Sends a node a signal, as SIGSTOP or SIGCONT.
@@ -163,27 +169,6 @@ impl Chain {
         Ok(moment)
     }
 
-    /// Waits until a node holds the line.
-    ///
-    /// # Errors
-    /// None does in time.
-    pub async fn wait_for_grant(&self, within: Duration) -> Result<()> {
-        let beginning = self.timeline().beginning();
-        let granted =
-            |entry: &Entry| crate::chain::is(entry, &Source::Server, "granted").then_some(());
-        self.timeline().wait(beginning, within, "the first grant", granted).await
-    }
-
-    /// Waits until a node holds the line and its payload has its first input.
-    ///
-    /// # Errors
-    /// None does in time.
-    pub async fn wait_for_coordinator(&self, within: Duration) -> Result<Held> {
-        let beginning = self.timeline().beginning();
-        let served = self.served(beginning, Epoch::NONE, within).await;
-        served.map(|(held, _)| held)
-    }
-
     /// Waits until the nodes know each other and the line is served.
     pub async fn settle(&self) {
         tokio::time::sleep(self.settings.profile.heartbeat * HEARTBEATS_TO_SETTLE).await;
@@ -239,7 +224,7 @@ impl Chain {
         tokio::time::sleep((moment.at + stopped_for).saturating_sub(boottime())).await;
         let woken = self.signal(&victim, Signal::CONT)?;
         let source = Source::Node(victim.clone());
-        let lost = |entry: &Entry| crate::chain::is(entry, &source, "lost").then_some(());
+        let lost = |entry: &Entry| is(entry, &source, "lost").then_some(());
         let noticed = self.timeline().wait(woken, RECOVERY, "its notice of the loss", lost).await;
         if let Err(error) = noticed {
             drill.failure.get_or_insert_with(|| error.to_string());
@@ -277,108 +262,6 @@ impl Chain {
         })
     }
 
-    /// Watches the chain recover from what was done to the holder at `moment`.
-    pub async fn watch(&self, kind: Kind, before: Held, moment: Moment) -> Drill {
-        self.recovery(kind, before.node.clone(), before, moment).await
-    }
-
-    async fn recovery(&self, kind: Kind, victim: String, before: Held, moment: Moment) -> Drill {
-        let mut drill = Drill {
-            kind,
-            victim,
-            at: moment.at,
-            before,
-            after: None,
-            granted: None,
-            unserved: None,
-            first_answer: None,
-            waited: None,
-            failure: None,
-        };
-        let since = |at: Duration| Some(at.saturating_sub(moment.at));
-        let seen = async {
-            let (held, first_input) = self.served(moment, drill.before.epoch, RECOVERY).await?;
-            drill.granted = since(held.since);
-            drill.unserved = since(first_input);
-            drill.after = Some(held);
-            let answer = self.first_answer(moment, first_input).await?;
-            drill.first_answer = since(answer);
-            drill.waited = self.waited(moment, answer);
-            Ok::<_, LabError>(())
-        };
-        if let Err(error) = seen.await {
-            drill.failure = Some(error.to_string());
-        }
-        drill
-    }
-
-    /// Waits until a node has a later grant than `before` and its payload runs and has its first
-    /// input; when. A line that rests for a moment makes it later: nothing is there to be handed.
-    async fn served(
-        &self,
-        moment: Moment,
-        before: Epoch,
-        within: Duration,
-    ) -> Result<(Held, Duration)> {
-        let first_input = |entry: &Entry| match (&entry.source, &entry.what) {
-            (Source::Node(node), What::Said(saying)) if saying.word == "first-input" => {
-                let epoch = saying.epoch().filter(|epoch| *epoch > before)?;
-                Some((node.clone(), epoch, entry.at))
-            }
-            _ => None,
-        };
-        let what = "service by a coordinator";
-        let (node, epoch, at) = self.timeline().wait(moment, within, what, first_input).await?;
-        // The node writes into the pipe before the payload is there to read.
-        let source = Source::Node(node.clone());
-        let started = self.said(moment, within, &source, "payload-started", epoch).await?;
-        // The two programs are read independently.
-        let beginning = self.timeline().beginning();
-        let since = self.said(beginning, within, &Source::Server, "granted", epoch).await?;
-        let at = at.max(started).max(since);
-        Ok((Held { node, epoch, since }, at))
-    }
-
-    /// When `source` said this of that grant.
-    async fn said(
-        &self,
-        moment: Moment,
-        within: Duration,
-        source: &Source,
-        word: &str,
-        epoch: Epoch,
-    ) -> Result<Duration> {
-        let said = |entry: &Entry| match &entry.what {
-            What::Said(saying) if entry.source == *source && saying.word == word => {
-                (saying.epoch() == Some(epoch)).then_some(entry.at)
-            }
-            _ => None,
-        };
-        self.timeline().wait(moment, within, format!("{source}: {word}"), said).await
-    }
-
-    /// When the billing system had the first answer that the new payload can have given: a frame
-    /// of its predecessor may have been finished before.
-    async fn first_answer(&self, moment: Moment, first_input: Duration) -> Result<Duration> {
-        let earliest = first_input + self.settings.line.time_of(ANSWER_LEN as u64);
-        let answered = |entry: &Entry| match &entry.what {
-            What::Billing(Event::Answered { at, .. }) => (*at >= earliest).then_some(*at),
-            _ => None,
-        };
-        self.timeline().wait(moment, RECOVERY, "an answer", answered).await
-    }
-
-    /// The longest that a record waited for an answer that came between then and `until`.
-    fn waited(&self, moment: Moment, until: Duration) -> Option<Duration> {
-        let latency = |entry: &Entry| match &entry.what {
-            What::Billing(Event::Answered { at, latency, .. }) => {
-                (*at <= until).then_some(*latency)
-            }
-            _ => None,
-        };
-        self.timeline().all(moment, latency).into_iter().max()
-    }
-
     fn holder(&self) -> Result<Held> {
         self.coordinator().ok_or_else(|| LabError::Misuse("nobody has the line".to_owned()))
     }
@@ -408,9 +291,9 @@ fn is_payload(pid: u32, program: &Path) -> bool {
 
 /// As long as the drill.
 const STOPPED_FOR: Duration = Duration::from_secs(3);
-/// What has not recovered by then has failed, on the slowest machine.
-const RECOVERY: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(10);
+/// A member is believed after some milliseconds; a question takes less than one.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// A new member is believed after two heartbeats each way.
 const HEARTBEATS_TO_SETTLE: u32 = 6;

@@ -14,8 +14,8 @@
 //! What happens:
 //! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
 //! - [`history`]: who held the line
-//! - [`control`], [`drill`], [`schedule`], [`session`]: what is done to the chain, and how it
-//!   recovers
+//! - [`control`], [`recovery`]: what can be done to the chain, and how it is seen to recover
+//! - [`drill`], [`schedule`], [`session`]: a failure, many of them, a whole run
 //!
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
@@ -35,6 +35,7 @@ pub mod place;
 pub mod process;
 pub mod program;
 pub mod programs;
+pub mod recovery;
 pub mod report;
 pub mod saying;
 pub mod schedule;

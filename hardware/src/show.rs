@@ -186,8 +186,9 @@ fn said(source: &Source, saying: &Saying, detail: Detail) -> Option<String> {
     if detail == Detail::Usual && usual.is_some() {
         return usual;
     }
-    // While the terminal server restarts everybody knocks.
-    let expected = saying.word == "connect-failed";
+    // While the terminal server restarts everybody knocks, and nodes that are killed again and
+    // again look like two that share a name.
+    let expected = matches!(saying.word.as_str(), "connect-failed" | "member-flaps");
     let shown = detail == Detail::Everything || (saying.is_grave() && !expected);
     shown.then(|| format!("{} {}", saying.word, saying.details()))
 }
