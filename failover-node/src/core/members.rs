@@ -43,6 +43,9 @@ pub enum Unheard {
     Own,
     /// Another process uses our name.
     DuplicateName,
+    /// A living member has the same name. A process that was started again is believed when its
+    /// predecessor counts as gone; a second process under the name never is.
+    Rival,
     /// The sequence did not grow: doubled, late, or replayed.
     Old,
     /// A new boot that has not given our challenge back yet.
@@ -94,6 +97,12 @@ impl Members {
         if let Some(p) = to_us.filter(|p| p.challenge != member.echo) {
             member.echo = p.challenge;
             member.echoed = false;
+        }
+        let living = member.believed.as_ref().is_some_and(|(b, at)| {
+            b.boot != heartbeat.boot && !b.leaving && now.since(*at) < dead_after
+        });
+        if living {
+            return Err(Unheard::Rival);
         }
         let proven = to_us.is_some_and(|p| p.echo == member.challenge);
         if !known && guard::on(Guard::EchoBeforeBelief) {
@@ -219,10 +228,26 @@ mod tests {
         // It restarts; then its first life is replayed, with the echo that was good then.
         let second = challenge_to(&mut m, "a");
         assert_ne!(first, second);
+        let now = now + DEAD;
         assert_eq!(m.handle(heartbeat("a", 2, 1, second), DEAD, now), Ok(()));
+        let now = now + DEAD;
         let replayed = heartbeat("a", 1, 3, first);
         assert_eq!(m.handle(replayed, DEAD, now), Err(Unheard::Unproven));
         assert_eq!(m.believed().next().unwrap().heartbeat.boot, BootId([2; 16]));
+    }
+
+    #[test]
+    fn a_second_process_under_a_living_members_name_is_not_believed() {
+        let mut m = members();
+        let _ = m.handle(heartbeat("a", 1, 1, 0), DEAD, Time::ZERO);
+        let echo = challenge_to(&mut m, "a");
+        m.handle(heartbeat("a", 1, 2, echo), DEAD, Time::ZERO).unwrap();
+        let echo = challenge_to(&mut m, "a");
+        let second = heartbeat("a", 2, 1, echo);
+        assert_eq!(m.handle(second.clone(), DEAD, Time::ZERO), Err(Unheard::Rival));
+        let leaving = Heartbeat { leaving: true, ..heartbeat("a", 1, 3, 0) };
+        m.handle(leaving, DEAD, Time::ZERO).unwrap();
+        assert_eq!(m.handle(second, DEAD, Time::ZERO), Ok(()), "the first has said good-bye");
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Node {
             }
             Err(Unheard::Own) => {}
             Err(Unheard::Old) => self.counters.heartbeats_old += 1,
-            Err(Unheard::Unproven) => self.counters.heartbeats_unproven += 1,
+            Err(Unheard::Unproven | Unheard::Rival) => self.counters.heartbeats_unproven += 1,
             Err(Unheard::Full) => self.counters.members_full += 1,
             Err(Unheard::DuplicateName) => {
                 if self.counters.duplicate_name == 0 {

@@ -86,7 +86,7 @@ impl NodeLoop {
             Action::StopPayload => self.stop_payload(now),
             Action::EndInstance => self.end_instance(now),
             Action::Stopped => self.stopped = true,
-            Action::Report(occurrence) => self.journal.report(&occurrence, now),
+            Action::Report(occurrence) => self.journal.report(&occurrence),
         }
     }
 

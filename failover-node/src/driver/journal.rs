@@ -1,10 +1,9 @@
 //! What happens, as log lines: one per occurrence. The first word of each, its message, is stable,
 //! as are its fields: the lab and scripts look for them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wire::{Epoch, FreeCause, Name, RefuseWhy, RevokeWhy, Time};
+use wire::{Epoch, FreeCause, RefuseWhy, RevokeWhy, Time};
 
 use super::options::Options;
 use crate::component::framed::Mark;
@@ -18,19 +17,11 @@ pub(crate) struct Journal {
     /// Late wake-ups that were counted, and when that was said last.
     late: u64,
     late_said: Option<Time>,
-    joins: BTreeMap<Name, Joins>,
-}
-
-/// How often a member was believed anew in a minute.
-#[derive(Debug)]
-struct Joins {
-    since: Time,
-    count: u32,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { epoch: Epoch::NONE, late: 0, late_said: None, joins: BTreeMap::new() }
+        Self { epoch: Epoch::NONE, late: 0, late_said: None }
     }
 
     /// Sockets are open; the node listens.
@@ -82,20 +73,7 @@ impl Journal {
         }
     }
 
-    /// Whether a member's joining is worth a line. Two processes under one name are each a restart
-    /// of the other, with every heartbeat.
-    fn is_news(&mut self, peer: &Name, now: Time) -> bool {
-        self.joins.retain(|_, joins| now.since(joins.since) < JOINS_IN);
-        let joins = self.joins.entry(peer.clone()).or_insert(Joins { since: now, count: 0 });
-        joins.count = joins.count.saturating_add(1);
-        if joins.count == MAX_JOINS {
-            let advice = "do two processes use this name? more of it is not said for a minute";
-            tracing::error!(%peer, advice, "member-flaps");
-        }
-        joins.count < MAX_JOINS
-    }
-
-    pub(crate) fn report(&mut self, occurrence: &Occurrence, now: Time) {
+    pub(crate) fn report(&self, occurrence: &Occurrence) {
         use Occurrence as O;
         match occurrence {
             O::Claiming { rank, cause } => {
@@ -129,16 +107,8 @@ impl Journal {
             }
             O::Released { epoch } => tracing::info!(%epoch, "released"),
             O::BadPayload { error } => tracing::error!(epoch = %self.epoch, error, "bad-payload"),
-            O::MemberJoined(peer) => {
-                if self.is_news(peer, now) {
-                    tracing::info!(%peer, "member-joined");
-                }
-            }
+            O::MemberJoined(peer) => tracing::info!(%peer, "member-joined"),
             O::SettingsDiffer(peer) => {
-                // It follows the joining.
-                if self.joins.get(peer).is_some_and(|joins| joins.count >= MAX_JOINS) {
-                    return;
-                }
                 let advice = "line, profile and release must be the same on all nodes of a group";
                 tracing::error!(%peer, advice, "settings-differ");
             }
@@ -200,6 +170,3 @@ fn resign_word(cause: ResignCause) -> &'static str {
 }
 
 const LATE_EVERY: Duration = Duration::from_secs(60);
-/// A node that was restarted so often within [`JOINS_IN`] has a difficulty, or a double.
-const MAX_JOINS: u32 = 6;
-const JOINS_IN: Duration = Duration::from_secs(60);

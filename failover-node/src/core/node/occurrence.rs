@@ -134,7 +134,7 @@ pub struct Counters {
     pub heartbeats_heard: u64,
     /// Heartbeats of an earlier sequence: doubled, late or replayed.
     pub heartbeats_old: u64,
-    /// Heartbeats of a boot that has not proved itself.
+    /// Heartbeats of a boot that has not proved itself, or has a living member's name.
     pub heartbeats_unproven: u64,
     /// Heartbeats under our own name that are not ours.
     pub duplicate_name: u64,
