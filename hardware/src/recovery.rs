@@ -37,7 +37,13 @@ impl Chain {
         self.recovery(kind, before.node.clone(), before, moment).await
     }
 
-    async fn recovery(&self, kind: Kind, victim: String, before: Held, moment: Moment) -> Drill {
+    pub(crate) async fn recovery(
+        &self,
+        kind: Kind,
+        victim: String,
+        before: Held,
+        moment: Moment,
+    ) -> Drill {
         let mut drill = Drill {
             kind,
             victim,
