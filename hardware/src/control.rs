@@ -14,7 +14,6 @@ use crate::deed::Deed;
 use crate::drill::{Drill, Held, Kind};
 use crate::error::{Doing, LabError, Result};
 use crate::process::Process;
-use crate::recovery::RECOVERY;
 use crate::timeline::{Entry, Moment, Source};
 
 impl Chain {
@@ -225,7 +224,8 @@ impl Chain {
         let woken = self.signal(&victim, Signal::CONT)?;
         let source = Source::Node(victim.clone());
         let lost = |entry: &Entry| is(entry, &source, "lost").then_some(());
-        let noticed = self.timeline().wait(woken, RECOVERY, "its notice of the loss", lost).await;
+        let noticed =
+            self.timeline().wait(woken, self.patience(), "its notice of the loss", lost).await;
         if let Err(error) = noticed {
             drill.failure.get_or_insert_with(|| error.to_string());
         }

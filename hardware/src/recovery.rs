@@ -58,7 +58,8 @@ impl Chain {
         };
         let since = |at: Duration| Some(at.saturating_sub(moment.at));
         let seen = async {
-            let (held, first_input) = self.served(moment, drill.before.epoch, RECOVERY).await?;
+            let (held, first_input) =
+                self.served(moment, drill.before.epoch, self.patience()).await?;
             drill.granted = since(held.since);
             drill.unserved = since(first_input);
             drill.after = Some(held);
@@ -126,7 +127,12 @@ impl Chain {
             What::Billing(Event::Answered { at, .. }) => (*at >= earliest).then_some(*at),
             _ => None,
         };
-        self.timeline().wait(moment, RECOVERY, "an answer", answered).await
+        self.timeline().wait(moment, self.patience(), "an answer", answered).await
+    }
+
+    /// What has not happened by then will not.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.profile.lease + PATIENCE
     }
 
     /// The longest that a record waited for an answer that came between then and `until`.
@@ -141,5 +147,5 @@ impl Chain {
     }
 }
 
-/// What has not recovered by then has failed, on the slowest machine.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
+/// What has not recovered a lease and this later has failed, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(10);
