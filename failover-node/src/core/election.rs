@@ -34,11 +34,13 @@ impl<'a> Standing<'a> {
         let reserved = status.and_then(|s| s.reserved_for.as_ref()) == Some(self.node);
         let incumbent = incumbent == Some(self.node);
         let restarted = cause == Some(FreeCause::Restarted);
-        // Whoever has just lost the line had a difficulty, and may not know it yet.
+        // Whoever has just lost the line had a difficulty, and may not know it yet; or is dead, and
+        // nobody must wait for it, not even one who had a difficulty before.
         let lost = incumbent && cause.is_some() && !restarted;
         (
             !reserved,
-            self.last_resort || lost,
+            lost,
+            self.last_resort,
             !(incumbent && restarted),
             !self.hears_beacons,
             Reverse(self.priority),
@@ -117,6 +119,9 @@ mod tests {
         let s = [standing(&a), standing(&b), standing(&c)];
         assert_eq!(order(s, &free(FreeCause::Restarted), &b), [1, 0, 2]);
         assert_eq!(order(s, &free(FreeCause::Closed), &a), [2, 0, 1]);
+        let mut held_down = s;
+        held_down[1].last_resort = true;
+        assert_eq!(order(held_down, &free(FreeCause::Closed), &a), [2, 1, 0]);
         let mut reserved = free(FreeCause::Reserved);
         reserved.reserved_for = Some(a.clone());
         assert_eq!(order(s, &reserved, &a), [0, 1, 2]);
