@@ -36,6 +36,17 @@ pub enum Wire {
     },
 }
 
+impl Wire {
+    /// The word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cable => "cable",
+            Self::Socat => "socat",
+            Self::Serial { .. } => "serial",
+        }
+    }
+}
+
 /// The far end, running.
 #[derive(Debug)]
 pub(crate) struct FarEnd {

@@ -106,7 +106,7 @@ async fn run_and_show(
         args.nodes,
         args.profile,
         args.line,
-        if args.socat { "socat" } else { "cable" },
+        settings.wire.name(),
     );
     timeline.did(Deed::Note { text: summary });
     let chain = Chain::lay(settings, programs, timeline.clone()).await;

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::chain::Chain;
 use crate::drill::{Drill, Kind};
-use crate::far::Wire;
 use crate::history::History;
 use crate::timeline::as_micros;
 
@@ -104,11 +103,7 @@ impl LabReport {
             nodes: settings.nodes,
             profile: settings.profile.to_string(),
             line: settings.line.to_string(),
-            wire: match settings.wire {
-                Wire::Cable => "cable",
-                Wire::Socat => "socat",
-                Wire::Serial { .. } => "serial",
-            },
+            wire: settings.wire.name(),
             interval: settings.interval,
             seed: settings.seed,
         };

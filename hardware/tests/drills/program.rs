@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sys::boottime;
 use sys::process::Waiter;
+use sys::{Cable, CablePace, boottime};
+use tokio_util::sync::CancellationToken;
 
 use crate::common::{LAB, Turn, programs};
 
@@ -74,6 +75,38 @@ fn the_whole_chain_runs_over_socat() {
     let timeline = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{timeline}\n{report:#}");
     assert_eq!(report["run"]["wire"], "socat");
+}
+
+#[test]
+fn two_ports_of_ones_own_may_be_joined() {
+    let _turn = Turn::take();
+    // Not the lab's: a pair that stands for two adapters and their null-modem cable.
+    let links = tempfile::tempdir().unwrap();
+    let ends = ["near", "far"].map(|name| links.path().join(name));
+    let unplug = CancellationToken::new();
+    let (laid, is_laid) = std::sync::mpsc::channel();
+    let cable = std::thread::spawn({
+        let (ends, unplug) = (ends.clone(), unplug.clone());
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let (near, far) = (Some(&*ends[0]), Some(&*ends[1]));
+                let mut cable = Cable::open(near, far, CablePace::default()).unwrap();
+                laid.send(()).unwrap();
+                cable.run(unplug.cancelled()).await.unwrap();
+            });
+        }
+    });
+    is_laid.recv().unwrap();
+    let [near, far] = ends.each_ref().map(|end| end.to_str().unwrap());
+    let ports = ["--serial", near, "--far", far];
+    let (output, report, _dir) =
+        run(&[&["--nodes", "2", "--kills", "0", "--json"], &ports[..]].concat());
+    unplug.cancel();
+    cable.join().unwrap();
+    let timeline = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{timeline}\n{report:#}");
+    assert_eq!(report["run"]["wire"], "serial");
 }
 
 /// Follows a lab until its line is served; the processes of its chain.
