@@ -27,7 +27,7 @@ impl Chain {
         self.orphans.expect(process.family());
         let moment = self.timeline().now();
         process.signal(Signal::KILL)?;
-        self.timeline().did(Deed::killed(&process));
+        self.timeline().did_then(moment, Deed::killed(&process));
         // Dropped here: waited for, so that its number is free only now.
         drop(process);
         Ok(moment)
@@ -80,8 +80,8 @@ impl Chain {
         let moment = self.timeline().now();
         process.signal(signal)?;
         match signal {
-            Signal::STOP => self.timeline().did(Deed::stopped(process)),
-            Signal::CONT => self.timeline().did(Deed::continued(process)),
+            Signal::STOP => self.timeline().did_then(moment, Deed::stopped(process)),
+            Signal::CONT => self.timeline().did_then(moment, Deed::continued(process)),
             _ => {}
         }
         Ok(moment)
@@ -106,7 +106,7 @@ impl Chain {
         let moment = self.timeline().now();
         // Found a moment ago among our own descendants.
         kill_process(number, Signal::KILL).doing(|| "kill a payload".to_owned())?;
-        self.timeline().did(Deed::CrashedPayload { node: held.node.clone(), pid });
+        self.timeline().did_then(moment, Deed::CrashedPayload { node: held.node.clone(), pid });
         Ok((held, moment))
     }
 
@@ -117,7 +117,7 @@ impl Chain {
     pub async fn handover(&mut self) -> Result<(Held, Moment)> {
         let held = self.holder()?;
         let moment = self.timeline().now();
-        self.timeline().did(Deed::AskedToHandOver { node: held.node.clone() });
+        self.timeline().did_then(moment, Deed::AskedToHandOver { node: held.node.clone() });
         self.ask_for_handover(&held.node).await?;
         Ok((held, moment))
     }
@@ -157,7 +157,7 @@ impl Chain {
         let mut server = self.server.take().ok_or_else(|| not_running(SERVER))?;
         let moment = self.timeline().now();
         server.signal(Signal::TERM)?;
-        self.timeline().did(Deed::asked_to_end(&server));
+        self.timeline().did_then(moment, Deed::asked_to_end(&server));
         let status = server.ended(STOP).await?;
         if !status.success() {
             let words = format!("ended with {status}");
@@ -197,8 +197,11 @@ impl Chain {
                 self.recovery(kind, SERVER.to_owned(), held, moment).await
             }
         };
-        self.orphans.reap();
         self.timeline().did(Deed::Drilled(Box::new(drill.clone())));
+        if matches!(kind, Kind::Kill | Kind::KillStandby) {
+            self.start_node(&drill.victim).await?;
+        }
+        self.orphans.reap();
         Ok(drill)
     }
 
@@ -206,9 +209,7 @@ impl Chain {
         let held = self.holder()?;
         let moment = self.kill9(&held.node)?;
         let victim = held.node.clone();
-        let drill = self.recovery(Kind::Kill, victim.clone(), held, moment).await;
-        self.start_node(&victim).await?;
-        Ok(drill)
+        Ok(self.recovery(Kind::Kill, victim, held, moment).await)
     }
 
     /// Stops the coordinator for so long.
@@ -247,7 +248,6 @@ impl Chain {
             Some(_) => Some("the line changed hands".to_owned()),
             None => Some("the line lost its holder".to_owned()),
         };
-        self.start_node(&victim).await?;
         Ok(Drill {
             kind: Kind::KillStandby,
             victim,

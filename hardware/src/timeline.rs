@@ -87,6 +87,11 @@ impl Timeline {
         self.push(Entry { at: boottime(), source: Source::Lab, what: What::Did(deed) });
     }
 
+    /// The lab did something at that moment: what comes of it must not stand before it.
+    pub fn did_then(&self, moment: Moment, deed: Deed) {
+        self.push(Entry { at: moment.at, source: Source::Lab, what: What::Did(deed) });
+    }
+
     /// The present.
     pub fn now(&self) -> Moment {
         let index = lock(&self.shared.entries).len();
