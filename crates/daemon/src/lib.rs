@@ -4,7 +4,7 @@
 //!
 //! - [`exit`]: documented exit codes, and the way from an error to one
 //! - [`logs`]: lines on standard error, each stamped with `CLOCK_BOOTTIME`
-//! - [`lifecycle`]: signals, phases, and a shutdown that ends within its grace period
+//! - [`signals`]: what SIGTERM, SIGINT and SIGHUP ask for
 //! - [`notify`]: what systemd is told
 //! - [`program`]: what every `main` does alike
 //! - [`ports`]: this machine's serial ports, as `--list` shows them
@@ -15,19 +15,18 @@
 //! log version and addresses, then [`notify::ready`].
 
 pub mod exit;
-pub mod lifecycle;
 pub mod logs;
 pub mod notify;
 pub mod ports;
 pub mod program;
 pub mod secrets;
+pub mod signals;
 pub mod status;
 
 pub use exit::{Exit, Failure, OrExit};
-pub use lifecycle::{Lifecycle, Phase, SignalEvent, Signals, Stopped};
 pub use logs::LogFormat;
+pub use signals::{SignalEvent, Signals};
 pub use status::{Request, RequestError, StatusError, StatusSocket};
 
-// What a program needs to use a `Lifecycle` without naming tokio-util itself.
+// What a program is told to stop by, so that it need not name tokio-util itself.
 pub use tokio_util::sync::CancellationToken;
-pub use tokio_util::task::TaskTracker;

@@ -4,7 +4,6 @@ use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, RawFd};
-use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockRef, Socket, Type};
 use tokio::io::Interest;
@@ -75,20 +74,6 @@ impl MulticastSocket {
     /// What the system says about the socket; the next call may succeed.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<Received> {
         self.socket.async_io(Interest::READABLE, || recvmsg(self.socket.as_raw_fd(), buf)).await
-    }
-
-    /// As [`Self::recv`], for a loop that polls.
-    ///
-    /// # Errors
-    /// As [`Self::recv`].
-    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Received>> {
-        loop {
-            ready!(self.socket.poll_recv_ready(cx))?;
-            match self.try_recv(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
     }
 
     /// Waits until [`Self::try_recv`] is worth calling.
@@ -315,18 +300,6 @@ mod tests {
         assert_eq!(&buf[..received.len], b"for us");
         let nothing = member.try_recv(&mut buf).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
-    }
-
-    #[tokio::test]
-    async fn polling_waits_and_wakes() {
-        let group = group(4);
-        let member = MulticastSocket::open(group, LO).unwrap();
-        let mut buf = [0; 64];
-        let hearing = std::future::poll_fn(|cx| member.poll_recv(cx, &mut buf));
-        let speaking = async { member.try_send(b"x").unwrap() };
-        let (received, sent) = tokio::join!(hearing, speaking);
-        assert!(sent);
-        assert_eq!(received.unwrap().len, 1);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@
 //! - [`ports`]: which serial ports this machine has
 //! - [`dgram`]: multicast and unicast datagrams, with the TTL they arrived with
 //! - [`descriptor`]: waiting for any other descriptor from crates that forbid `unsafe`
-//! - [`process`]: sub-reaper, death signal, descendants, and a poll with a boottime deadline
+//! - [`process`]: sub-reaper, descendants, and a poll with a boottime deadline
 //! - [`spawn`]: handing a descriptor to a child, and tying a child's life to its parent's
 
 pub mod cable;

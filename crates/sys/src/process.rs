@@ -1,5 +1,5 @@
-//! What a guard process needs: to own its payload's whole family, to die with its node, and to
-//! wait for several things and a deadline at once without a runtime.
+//! What a guard process needs: to own its payload's whole family, and to wait for several things
+//! and a deadline at once without a runtime.
 //!
 //! A payload is started with `std::os::unix::process::CommandExt::process_group(0)`, so that
 //! [`kill_group`] reaches it in one call; [`kill_descendants_until_none`] then finds those that
@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, WaitOptions, kill_process, kill_process_group, pidfd_open,
-    set_child_subreaper, set_parent_process_death_signal, wait,
+    set_child_subreaper, wait,
 };
 
 pub use rustix::process::Signal;
@@ -31,18 +31,6 @@ use crate::clock::{arm, boottime, timer_fd};
 /// None on any kernel since 3.4.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(set_child_subreaper(Some(rustix::process::getpid()))?)
-}
-
-/// Has the kernel send `signal` to this process when the *thread* that started it ends.
-///
-/// A parent that died before this call is not noticed: compare
-/// `std::os::unix::process::parent_id()` with the expected parent afterwards. A parent on a
-/// runtime must start this process from a thread that lives as long as itself.
-///
-/// # Errors
-/// None in practice.
-pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
-    Ok(set_parent_process_death_signal(Some(signal))?)
 }
 
 /// All living and dead-but-unreaped descendants of the process `pid`, parents before children.
