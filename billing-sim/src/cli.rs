@@ -6,6 +6,7 @@ use std::time::Duration;
 use billing::numbered::MAX_NUMBER;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use daemon::args::parse_time;
 use sys::LineSettings;
 
 use crate::driver::options::Options;
@@ -146,32 +147,9 @@ fn parse_outstanding(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A number and a unit: `1.5s`, `500ms`, `10m`, `2h`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(TIME_HELP.to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| TIME_HELP.to_owned())?;
-    let time = Duration::try_from_secs_f64(number * seconds).map_err(|_| TIME_HELP.to_owned())?;
-    if time > MAX_TIME {
-        return Err("give at most 1000 days".to_owned());
-    }
-    Ok(time)
-}
-
 const RATE_HELP: &str = "give records per second from 0.001 to 100000, or `max`";
-const TIME_HELP: &str = "give a number and a unit: ms, s, m or h, as in 500ms or 2s";
 const MIN_RATE: f64 = 0.001;
 const MAX_RATE: f64 = 100_000.0;
-
-/// Keeps sums of times far from overflow.
-const MAX_TIME: Duration = Duration::from_secs(1000 * 86_400);
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 the gateway passed, 1 it failed, 64 wrong usage, 69 the port cannot be opened,
@@ -210,17 +188,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times() {
-        let ms = Duration::from_millis;
-        for (text, time) in [("500ms", ms(500)), ("2s", ms(2000)), ("1.5m", ms(90_000))] {
-            assert_eq!(parse_time(text), Ok(time));
-        }
-        for text in ["", "5", "s", "-1s", "1d", "1s ", "nans", "1e300h", "9999999h"] {
-            assert!(parse_time(text).is_err(), "{text:?}");
-        }
     }
 
     #[test]

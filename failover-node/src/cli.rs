@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use daemon::args::{host_name, parse_time_within};
 use daemon::{Exit, Failure, LogFormat, OrExit};
 use wire::{Key, Name};
 
@@ -195,7 +196,7 @@ impl RunArgs {
         };
         let node = match &self.node {
             Some(node) => node.clone(),
-            None => host_name()?,
+            None => host_name("--node")?,
         };
         Ok(Options {
             group: given(&self.group, "--group")?,
@@ -247,12 +248,6 @@ fn usual_socket() -> Option<PathBuf> {
     path.parent().is_some_and(Path::is_dir).then(|| path.to_owned())
 }
 
-fn host_name() -> Result<Name, Failure> {
-    let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
-    let name = host.trim().parse::<Name>();
-    name.map_err(|_| "the host's name makes no node name; pass --node").or_exit(Exit::Usage)
-}
-
 fn parse_multicast(text: &str) -> Result<SocketAddrV4, String> {
     match text.parse::<SocketAddrV4>() {
         Ok(address) if address.ip().is_multicast() && address.port() != 0 => Ok(address),
@@ -268,27 +263,8 @@ fn parse_host_port(text: &str) -> Result<String, String> {
     }
 }
 
-/// A number and a unit: `1.5s`, `500ms`, `2m`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(TIME_HELP.to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| TIME_HELP.to_owned())?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| TIME_HELP.to_owned())
-}
-
 fn parse_stall(text: &str) -> Result<Duration, String> {
-    let time = parse_time(text)?;
-    if (SHORTEST_STALL..=LONGEST_STALL).contains(&time) {
-        Ok(time)
-    } else {
-        Err(format!("give a time from {SHORTEST_STALL:?} to {LONGEST_STALL:?}"))
-    }
+    parse_time_within(text, SHORTEST_STALL, LONGEST_STALL)
 }
 
 fn parse_restarts(text: &str) -> Result<usize, String> {
@@ -296,8 +272,6 @@ fn parse_restarts(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("give a number from 0 to {MOST_RESTARTS}"))
 }
 
-const TIME_HELP: &str = "give a number and a unit: ms, s or m, as in 500ms or 2s";
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 const STATUS_VARIABLE: &str = "LINEKEEPER_STATUS";
 const USUAL_SOCKET: &str = "/run/linekeeper/failover-node.status";
 /// A payload must have a chance to acknowledge what it was just given.

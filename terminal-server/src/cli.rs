@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use daemon::args::{host_name, parse_time_within};
 use daemon::{Exit, Failure, LogFormat, OrExit};
 use sys::LineSettings;
 use wire::{Key, Name};
@@ -223,7 +224,7 @@ impl ServeArgs {
         };
         let server = match &self.name {
             Some(name) => name.clone(),
-            None => host_name()?,
+            None => host_name("--name")?,
         };
         Ok(Options {
             state: self.state.clone(),
@@ -285,12 +286,6 @@ fn line_of(path: &Path) -> Result<Name, Failure> {
     tidy(file).parse::<Name>().map_err(|_| cure()).or_exit(Exit::Usage)
 }
 
-fn host_name() -> Result<Name, Failure> {
-    let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
-    let name = tidy(host.trim()).parse::<Name>();
-    name.map_err(|_| "the host's name makes no server name; pass --name").or_exit(Exit::Usage)
-}
-
 /// As much of `text` as fits a name, what does not belong there replaced.
 fn tidy(text: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
@@ -298,35 +293,12 @@ fn tidy(text: &str) -> String {
     text.trim_start_matches(['.', '-']).to_owned()
 }
 
-/// A number and a unit: `1.5s`, `500ms`, `2m`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(TIME_HELP.to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| TIME_HELP.to_owned())?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| TIME_HELP.to_owned())
-}
-
 fn parse_lease(text: &str) -> Result<Duration, String> {
-    in_range(text, LEASE_MIN, LONGEST_LEASE)
+    parse_time_within(text, LEASE_MIN, LONGEST_LEASE)
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
-    in_range(text, SHORTEST_INTERVAL, LONGEST_INTERVAL)
-}
-
-fn in_range(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let time = parse_time(text)?;
-    if (least..=most).contains(&time) {
-        Ok(time)
-    } else {
-        Err(format!("give a time from {least:?} to {most:?}"))
-    }
+    parse_time_within(text, SHORTEST_INTERVAL, LONGEST_INTERVAL)
 }
 
 /// Bytes, or with a unit: `65536`, `64KiB`, `1MiB`.
@@ -343,10 +315,8 @@ fn parse_ring(text: &str) -> Result<usize, String> {
         .ok_or_else(|| RING_HELP.to_owned())
 }
 
-const TIME_HELP: &str = "give a number and a unit: ms, s or m, as in 500ms or 2s";
 const RING_HELP: &str = "give a size from 64KiB to 256MiB, in bytes or as KiB or MiB";
 const USUAL_BAUD: u32 = 9600;
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// The input window: a smaller ring could never fill it.
 const SMALLEST_RING: usize = wire::frame::INPUT_WINDOW as usize;
 /// Saved as text at every stop, so more would make stopping slow.

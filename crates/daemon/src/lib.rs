@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //!
+//! - [`args`]: what command lines mean alike: times, and the host's name
 //! - [`exit`]: documented exit codes, and the way from an error to one
 //! - [`logs`]: lines on standard error, each stamped with `CLOCK_BOOTTIME`
 //! - [`signals`]: what SIGTERM, SIGINT and SIGHUP ask for
@@ -14,6 +15,7 @@
 //! The order of a start, which every program keeps: parse the whole configuration, check it, bind,
 //! log version and addresses, then [`notify::ready`].
 
+pub mod args;
 pub mod exit;
 pub mod logs;
 pub mod notify;
