@@ -82,18 +82,29 @@ impl Guard {
     /// Waits for something to happen and deals with it.
     fn turn(&mut self) -> io::Result<Next> {
         let mut fds = vec![self.control.as_fd()];
-        let mut deadline = None;
-        if let Payload::Running { ended, kill_at, .. } = &self.payload {
+        if let Payload::Running { ended, .. } = &self.payload {
             fds.push(ended.as_fd());
-            deadline = self.lease_until.map(Time::since_boot).into_iter().chain(*kill_at).min();
         }
-        let woken = self.waiter.wait(&fds, deadline)?;
+        let woken = self.waiter.wait(&fds, self.deadline())?;
         let status = self.reap()?;
-        // The lease first: an order that comes too late changes nothing about its end.
-        if woken.deadline || woken.ready.get(1) == Some(&true) || status.is_some() {
+        if woken.ready.get(1) == Some(&true) || status.is_some() {
             self.end_payload(status);
         }
-        if woken.ready[0] { self.obey() } else { Ok(Next::Go) }
+        // What the node has said comes before the judgement, as on the terminal server: on a busy
+        // host a renewed lease may lie unread here when the old one ends.
+        if self.obey()? == Next::End {
+            return Ok(Next::End);
+        }
+        if self.deadline().is_some_and(|at| at <= boottime()) {
+            self.end_payload(None);
+        }
+        Ok(Next::Go)
+    }
+
+    /// When the payload is killed as things stand: the lease has ended, or its grace.
+    fn deadline(&self) -> Option<Duration> {
+        let Payload::Running { kill_at, .. } = &self.payload else { return None };
+        self.lease_until.map(Time::since_boot).into_iter().chain(*kill_at).min()
     }
 
     /// Collects orphans of the payload that have ended, or a payload that starts many would fill

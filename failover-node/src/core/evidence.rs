@@ -51,17 +51,21 @@ impl Evidence {
         }
     }
 
-    /// Takes in a beacon whose MAC is right. `false`: it is older than one already heard.
-    pub(crate) fn handle_beacon(&mut self, beacon: Beacon, now: Time) -> bool {
+    /// Takes in a beacon whose MAC is right. `None`: it is older than one already heard. Else
+    /// whether the terminal server has started since.
+    pub(crate) fn handle_beacon(&mut self, beacon: Beacon, now: Time) -> Option<bool> {
+        // Another terminal server of the group counts for itself.
+        let Some(status) = beacon.lines.into_iter().find(|l| l.line == self.line) else {
+            return Some(false);
+        };
         if (beacon.start, beacon.seq) <= self.order {
-            return false;
+            return None;
         }
+        let restarted = beacon.start > self.order.0;
         self.order = (beacon.start, beacon.seq);
-        if let Some(status) = beacon.lines.into_iter().find(|l| l.line == self.line) {
-            self.beacon = Some(now);
-            self.handle_status(status, now);
-        }
-        true
+        self.beacon = Some(now);
+        self.handle_status(status, now);
+        Some(restarted)
     }
 
     /// Takes in the terminal server's word about the line, by beacon or refusal.
@@ -320,10 +324,13 @@ mod tests {
             lines: vec![status(1, LineState::Free(FreeCause::Restarted))],
         };
         let mut e = Evidence::new(name("line"));
-        assert!(e.handle_beacon(beacon(7, 5), ms(0)));
-        assert!(!e.handle_beacon(beacon(7, 5), ms(1)));
-        assert!(!e.handle_beacon(beacon(7, 4), ms(1)));
-        assert!(!e.handle_beacon(beacon(6, 99), ms(1)));
-        assert!(e.handle_beacon(beacon(8, 1), ms(1)));
+        assert_eq!(e.handle_beacon(beacon(7, 5), ms(0)), Some(true));
+        assert_eq!(e.handle_beacon(beacon(7, 5), ms(1)), None);
+        assert_eq!(e.handle_beacon(beacon(7, 4), ms(1)), None);
+        assert_eq!(e.handle_beacon(beacon(6, 99), ms(1)), None);
+        let elsewhere = Beacon { lines: Vec::new(), ..beacon(9, 1) };
+        assert_eq!(e.handle_beacon(elsewhere, ms(1)), Some(false));
+        assert_eq!(e.handle_beacon(beacon(7, 6), ms(1)), Some(false), "of one server");
+        assert_eq!(e.handle_beacon(beacon(8, 1), ms(1)), Some(true));
     }
 }

@@ -218,6 +218,8 @@ impl Link {
     fn granted(&mut self, grant: &Grant, sent: Time) {
         let lease = Duration::from_millis(grant.lease_ms.into()).min(self.lease);
         let lease = Profile::own_lease(lease);
+        // The terminal server may have given less than was asked for.
+        self.renew_every = self.renew_every.min(lease / 3);
         self.accepted = grant.position;
         self.position = grant.position;
         self.settled = grant.acked;

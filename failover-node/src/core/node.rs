@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use wire::time::earliest;
-use wire::{Beacon, Epoch, Frame, FreeCause, Heartbeat, Name, Nonce, Role, Time};
+use wire::{Beacon, Epoch, EventKind, Frame, FreeCause, Heartbeat, Name, Nonce, Role, Time};
 
 use super::config::NodeConfig;
 use super::election::{self, Standing};
@@ -53,6 +53,8 @@ pub struct Node {
     /// Input handed to the payload, and taken by it.
     delivered: u64,
     taken: u64,
+    /// The line's device has gone: not this node's difficulty.
+    line_down: bool,
     /// A planned hand-over or an end, after which nothing more is claimed.
     stopping: bool,
 }
@@ -102,6 +104,7 @@ impl Node {
             grant: Epoch::NONE,
             delivered: 0,
             taken: 0,
+            line_down: false,
             stopping: false,
             config,
         }
@@ -147,10 +150,15 @@ impl Node {
     /// A beacon with a right MAC has come.
     pub fn handle_beacon(&mut self, beacon: Beacon, now: Time) {
         self.check_lease(now);
-        if self.evidence.handle_beacon(beacon, now) {
-            self.counters.beacons_heard += 1;
-        } else {
-            self.counters.beacons_old += 1;
+        match self.evidence.handle_beacon(beacon, now) {
+            None => self.counters.beacons_old += 1,
+            Some(restarted) => {
+                self.counters.beacons_heard += 1;
+                // What failed with the one before says nothing about this one.
+                if restarted {
+                    self.failures = 0;
+                }
+            }
         }
         self.act(now);
     }
@@ -187,11 +195,23 @@ impl Node {
             None | Some(LinkEvent::Renewed) => {}
             Some(LinkEvent::Granted(grant)) => self.granted(grant, now),
             Some(LinkEvent::Payload(frame)) => {
-                if let Frame::Input(input) = &frame {
-                    if self.taken == self.delivered {
-                        self.timers.set(Timer::Stall, now + self.config.stall);
+                match &frame {
+                    Frame::Input(input) => {
+                        let idle = self.taken >= self.delivered;
+                        self.delivered = input.end();
+                        if idle {
+                            self.watch_stall(now);
+                        }
                     }
-                    self.delivered = input.end();
+                    Frame::Event(event) if matches!(event.kind, EventKind::Down) => {
+                        self.line_down = true;
+                        self.watch_stall(now);
+                    }
+                    Frame::Event(event) if matches!(event.kind, EventKind::Up) => {
+                        self.line_down = false;
+                        self.watch_stall(now);
+                    }
+                    _ => {}
                 }
                 self.payload.push_back(frame);
             }
@@ -220,11 +240,7 @@ impl Node {
         }
         if let Some(taken) = taken.filter(|t| *t > self.taken) {
             self.taken = taken;
-            if self.taken >= self.delivered {
-                self.timers.clear(Timer::Stall);
-            } else {
-                self.timers.set(Timer::Stall, now + self.config.stall);
-            }
+            self.watch_stall(now);
         }
     }
 
@@ -406,6 +422,16 @@ impl Node {
     }
 
     // ---- what happens inside
+
+    /// The payload has `stall` from now on to take what was handed to it, if there is anything and
+    /// the line is up.
+    fn watch_stall(&mut self, now: Time) {
+        if self.taken >= self.delivered || self.line_down {
+            self.timers.clear(Timer::Stall);
+        } else {
+            self.timers.set(Timer::Stall, now + self.config.stall);
+        }
+    }
 
     /// Claims the line if it is vacant and our turn has come.
     fn act(&mut self, now: Time) {

@@ -78,7 +78,7 @@ impl Profile {
         if !(Duration::from_millis(5)..=Duration::from_secs(10)).contains(&heartbeat) {
             return Err(ProfileError::Heartbeat(heartbeat));
         }
-        if lease < heartbeat * 3 {
+        if lease / 3 < heartbeat {
             return Err(ProfileError::ShortLease { lease, heartbeat });
         }
         if dead_after <= lease {
@@ -101,8 +101,9 @@ impl FromStr for Profile {
         let numbers: Option<Vec<u64>> = text.split('/').map(|n| n.trim().parse().ok()).collect();
         match numbers.as_deref() {
             Some([heartbeat, lease, dead_after]) => {
-                let stagger = (heartbeat * 3 / 10).max(10);
-                Self::millis(*heartbeat, *lease, *dead_after, stagger).check()
+                let profile = Self::millis(*heartbeat, *lease, *dead_after, 0).check()?;
+                let stagger = (profile.heartbeat * 3 / 10).max(Duration::from_millis(10));
+                Ok(Self { stagger, ..profile })
             }
             _ => Err(ProfileError::Syntax(text.into())),
         }
@@ -129,6 +130,9 @@ mod tests {
         assert!(matches!("100/200/450".parse::<Profile>(), Err(ProfileError::ShortLease { .. })));
         assert!(matches!("100/400/400".parse::<Profile>(), Err(ProfileError::HastyDeath { .. })));
         assert!(matches!("1/400/450".parse::<Profile>(), Err(ProfileError::Heartbeat(_))));
+        for huge in ["9999999999999999999/1/1", "10/18446744073709551615/18446744073709551615"] {
+            assert!(huge.parse::<Profile>().is_err(), "{huge}");
+        }
         assert_eq!(Profile::WAN.to_string(), "1000/9000/10000");
         for named in [Profile::STANDARD, Profile::FAST, Profile::WAN] {
             assert_eq!(named.check(), Ok(named));

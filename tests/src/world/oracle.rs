@@ -15,6 +15,12 @@ pub struct Oracle {
     pub violation: Option<String>,
     /// By policy an answer may be cut short by the end of its grant.
     pub cut_allowed: bool,
+    /// The grant in force.
+    holder: Option<Epoch>,
+    /// The grant under which the answer that is being written began; `None`: not to be judged.
+    began: Option<Epoch>,
+    /// The next answer was begun once before: its device vanished.
+    again: bool,
     /// Which node each epoch was granted to.
     grants: BTreeMap<Epoch, usize>,
     /// The highest epoch that was granted (I5).
@@ -47,7 +53,13 @@ impl Oracle {
             self.fail(format!("I5: epoch {epoch} granted after {}", self.granted));
         }
         self.granted = epoch;
+        self.holder = Some(epoch);
         self.grants.insert(epoch, node);
+    }
+
+    /// The grant in force has ended.
+    pub fn ended(&mut self) {
+        self.holder = None;
     }
 
     /// Bytes were handed to the tty, hence are on the wire in this order.
@@ -63,6 +75,10 @@ impl Oracle {
             if self.partial.is_empty() && *byte != STX {
                 return self.fail("I2: bytes on the wire outside an answer".into());
             }
+            if *byte == STX {
+                let again = std::mem::take(&mut self.again);
+                self.began = if again { None } else { self.holder.or(Some(Epoch::NONE)) };
+            }
             self.partial.push(*byte);
             if *byte == ETX {
                 let whole = std::mem::take(&mut self.partial);
@@ -75,6 +91,10 @@ impl Oracle {
         let Some(answer) = parse_answer(bytes) else {
             return self.fail("I2: two answers are mixed on the wire".into());
         };
+        if self.began.is_some_and(|holder| holder != answer.epoch) {
+            let text = format!("I1: epoch {} wrote although it had not the line", answer.epoch);
+            return self.fail(text);
+        }
         if answer.epoch < self.on_wire {
             let text = format!("I2: bytes of epoch {} after epoch {}", answer.epoch, self.on_wire);
             return self.fail(text);
@@ -106,10 +126,14 @@ impl Oracle {
         let open: Vec<_> = open.collect();
         self.excused.extend(open);
         self.partial.clear();
+        self.again = false;
+        self.holder = None;
     }
 
-    /// The adapter was pulled: what was being written is torn, and will be written again.
-    pub fn unplugged(&mut self) {
+    /// The adapter was pulled, or the terminal server stopped meanwhile: what was being written is
+    /// torn, and will be written again.
+    pub fn interrupted(&mut self) {
+        self.again |= !self.partial.is_empty();
         self.partial.clear();
     }
 

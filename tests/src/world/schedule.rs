@@ -235,8 +235,8 @@ impl World {
                 let roles: Vec<_> =
                     self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
                 let open = self.oracle.open();
-                self.oracle
-                    .fail(format!("I6: not converged: {open} records open, roles {roles:?}"));
+                let broken = if open > 0 { "I3: lost" } else { "I6: not served" };
+                self.oracle.fail(format!("{broken}: {open} records open, roles {roles:?}"));
             }
         }
         self.now

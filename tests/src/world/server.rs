@@ -131,6 +131,7 @@ impl World {
         let done = self.server.process.take_if(|(line, _)| line.is_stopped());
         if let Some((mut line, _)) = done {
             self.server.saved = Some(line.save());
+            self.oracle.interrupted();
             self.server.stopping = false;
             self.close_all();
             self.at(self.now + self.server.restart_in, Event::StartServer);
@@ -333,6 +334,7 @@ impl World {
                 self.oracle.granted(epoch, node);
             }
             Action::Report(Occurrence::Ended { cause, .. }) => {
+                self.oracle.ended();
                 if cause == FreeCause::Lease {
                     let conn = self.last_holder();
                     let renew = |s: &Segment| matches!(s, Segment::Frame(Frame::Renew(_)));
@@ -380,7 +382,7 @@ impl World {
         if self.server.plugged != plugged {
             self.server.plugged = plugged;
             self.server.fd_alive = false;
-            self.oracle.unplugged();
+            self.oracle.interrupted();
             self.server_event(Event::Device(plugged));
             self.read_tty();
         }

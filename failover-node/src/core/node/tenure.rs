@@ -16,6 +16,7 @@ impl Node {
         self.counters.grants += 1;
         self.delivered = grant.acked;
         self.taken = grant.acked;
+        self.line_down = false;
         self.timers.clear(Timer::Answer);
         self.timers.clear(Timer::Stall);
         let lease = Duration::from_millis(grant.lease_ms.into());
