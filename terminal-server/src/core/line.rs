@@ -95,8 +95,7 @@ impl Line {
     /// A client has connected.
     pub fn handle_connect(&mut self, id: ClientId, kind: ClientKind, now: Time) {
         let mut client = Client::new(kind, now);
-        if self.clients.len() >= MAX_CLIENTS {
-            self.counters.full += 1;
+        if self.clients.len() >= MAX_CLIENTS && !self.make_room() {
             client.end(Frame::Error(ErrorCode::Full, "too many clients".into()), now);
             self.actions.push_back(Action::Finish(id));
         } else if kind == ClientKind::Raw {
@@ -108,6 +107,21 @@ impl Line {
             self.take_over(id, &mut client, None, None, now);
         }
         self.clients.insert(id, client);
+    }
+
+    /// The oldest client that has not shown a key, or is done, gives way to a newer one: whoever
+    /// can connect could keep all claimants out otherwise. Whether there was one.
+    fn make_room(&mut self) -> bool {
+        self.counters.full += 1;
+        let idle =
+            |stage: &Stage| matches!(stage, Stage::Hello(_) | Stage::Welcomed(_) | Stage::Ended);
+        let oldest = self.clients.iter().filter(|(_, client)| idle(&client.stage));
+        let Some(id) = oldest.min_by_key(|(_, client)| client.since).map(|(id, _)| *id) else {
+            return false;
+        };
+        self.clients.remove(&id);
+        self.actions.push_back(Action::Drop(id));
+        true
     }
 
     /// A client has sent a frame.

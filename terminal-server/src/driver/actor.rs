@@ -32,8 +32,9 @@ pub(crate) struct Actor {
     device: Device,
     peers: Peers,
     next_id: ClientId,
-    /// Clients whose sockets the core wants read to the end.
-    probes: VecDeque<ClientId>,
+    /// Clients whose sockets the core wants read to the end, with how much each may have received
+    /// in all until it has answered for itself.
+    probes: VecDeque<(ClientId, u64)>,
     links: Links,
     /// A start number on its way to the disk.
     storing: Option<JoinHandle<Result<u32, StateError>>>,
@@ -43,6 +44,8 @@ pub(crate) struct Actor {
     /// What the longest frame takes on the wire.
     frame_time: Duration,
     reporter: Reporter,
+    /// Connections closed at once because there were too many for the core to answer them.
+    turned_away: u64,
     /// The client that the core is being told of.
     about: Option<SocketAddr>,
     /// Something was announced that its task has not had a chance to send.
@@ -99,6 +102,7 @@ impl Actor {
             device,
             watchdog_at: Time::ZERO,
             frame_time,
+            turned_away: 0,
             about: None,
             peers: Peers::default(),
             next_id: 1,
@@ -111,8 +115,9 @@ impl Actor {
         }
     }
 
-    /// Serves the line until `shutdown`, then leaves it in order. What is to be saved.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Saved {
+    /// Serves the line until `shutdown`, then leaves it in order. What is to be saved, and the
+    /// device, to be closed after that: closing may take long.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> (Saved, Device) {
         self.settle();
         loop {
             let wake = self.wait(&shutdown, None).await;
@@ -125,10 +130,6 @@ impl Actor {
     }
 
     async fn wait(&mut self, shutdown: &CancellationToken, until: Option<Time>) -> Wake {
-        if !self.probes.is_empty() {
-            tokio::task::yield_now().await;
-            return Wake::Probes;
-        }
         if std::mem::take(&mut self.announced) {
             // The beacon of a change goes out before this loop does anything more.
             tokio::task::yield_now().await;
@@ -137,12 +138,15 @@ impl Actor {
         let retry = self.device.retry_at();
         let due = earliest([self.line.poll_timeout(), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
+        let probing = !self.probes.is_empty();
         let Self { device, peers, timer, links, storing, .. } = self;
         let io = async {
             // Neither a flood from the line nor one from a client holds up the other: no order.
+            // Probes go on after whatever wakes the loop; here they only keep it from sleeping.
             tokio::select! {
                 ready = device.ready(reading) => Wake::Device(ready),
                 () = peers.ready(raw) => Wake::Peers,
+                () = tokio::task::yield_now(), if probing => Wake::Probes,
             }
         };
         tokio::select! {
@@ -183,8 +187,8 @@ impl Actor {
             self.closed(id);
         }
         for _ in 0..self.probes.len() {
-            if let Some(id) = self.probes.pop_front() {
-                self.probe(id);
+            if let Some((id, until)) = self.probes.pop_front() {
+                self.probe(id, until);
             }
         }
     }
@@ -212,8 +216,8 @@ impl Actor {
 
     fn arrive(&mut self, arrival: Arrival) {
         if self.peers.len() >= MAX_PEERS {
-            tracing::warn!(line = %self.name, peer = %arrival.address, "too many connections");
-            return;
+            self.turned_away += 1;
+            return self.reporter.crowd(arrival.address, now());
         }
         let Arrival { stream, address, kind, inbox } = arrival;
         let id = self.next_id;
@@ -257,12 +261,14 @@ impl Actor {
         }
     }
 
-    /// Reads a client's socket to its end, as the core asked.
-    fn probe(&mut self, id: ClientId) {
+    /// Reads what lay in a client's socket when the core asked, or more.
+    fn probe(&mut self, id: ClientId, until: u64) {
         for _ in 0..TURN {
             let Some(peer) = self.peers.get(id) else { return };
-            match peer.look_hard() {
+            match peer.look_until(until) {
                 Found::Idle => {
+                    // What came after the question, if anything did, is looked at in its turn.
+                    peer.set_more(true);
                     self.about = Some(peer.address());
                     self.line.handle_idle(id, now());
                     return self.settle();
@@ -270,13 +276,16 @@ impl Actor {
                 found => self.found(id, found),
             }
         }
-        // A client that sends faster than it is read is looked at again after the others.
-        self.ask_for_probe(id);
+        // The others have their turn before the rest of it.
+        self.probes.push_back((id, until));
     }
 
     fn ask_for_probe(&mut self, id: ClientId) {
-        if !self.probes.contains(&id) {
-            self.probes.push_back(id);
+        if let Some(peer) = self.peers.get(id)
+            && !self.probes.iter().any(|(probed, _)| *probed == id)
+        {
+            let until = peer.most_received();
+            self.probes.push_back((id, until));
         }
     }
 
@@ -436,14 +445,16 @@ impl Actor {
     }
 
     fn report(&self) -> LineReport {
-        LineReport::new(&self.line, self.device.path(), self.peers.len(), now())
+        let mut report = LineReport::new(&self.line, self.device.path(), self.peers.len(), now());
+        report.counters.full += self.turned_away;
+        report
     }
 
     // ---- the end
 
     /// Finishes the started frame, lets last words reach the clients, takes what is still in the
     /// device. Each within its time.
-    async fn stop(mut self, shutdown: &CancellationToken) -> Saved {
+    async fn stop(mut self, shutdown: &CancellationToken) -> (Saved, Device) {
         let begun = now();
         self.stopping = true;
         self.links.arrivals.close();
@@ -458,11 +469,10 @@ impl Actor {
             tracing::warn!(line = %self.name, "a frame could not be finished in time");
         }
         self.look_once_more().await;
-        self.device.close();
         if let Some(storing) = self.storing.take() {
             let _ = storing.await;
         }
-        self.line.save()
+        (self.line.save(), self.device)
     }
 
     /// `None` when all has been done or its time is over, else when to look again at the latest.

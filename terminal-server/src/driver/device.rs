@@ -104,12 +104,6 @@ impl Device {
         self.retry_at = now + self.retry_after;
     }
 
-    /// Closes it for good.
-    pub(crate) fn close(&mut self) {
-        self.port = None;
-        self.retry_at = Time::NEVER;
-    }
-
     /// Tries to open it again; each failure doubles the time to the next try.
     pub(crate) fn retry(&mut self, now: Time) -> Result<(), DeviceError> {
         match open(&self.options) {

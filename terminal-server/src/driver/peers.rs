@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     raw: bool,
     /// Received, not decoded yet: less than a frame and a read.
     inbox: BytesMut,
+    /// Bytes read from the socket by this loop.
+    received: u64,
     /// Encoded, not sent yet: not filled further above [`SEND_LOW`].
     outbox: BytesMut,
     /// There is more to look at than one turn's worth, perhaps in the inbox already.
@@ -127,6 +129,7 @@ impl Peer {
             address,
             raw,
             inbox,
+            received: 0,
             outbox: BytesMut::new(),
             more: true,
             deaf: false,
@@ -203,10 +206,31 @@ impl Peer {
         }
     }
 
+    /// As [`Peer::look_hard`], but `Found::Idle` as well when `until` bytes were received, whole
+    /// frames among them were handed out, and the connection goes on: one that never stops
+    /// sending is not looked at for ever.
+    pub(crate) fn look_until(&mut self, until: u64) -> Found {
+        if self.received < until {
+            return self.look_hard();
+        }
+        self.decode().unwrap_or(Found::Idle)
+    }
+
+    /// What it will have received when all that may lie in its socket now has been read.
+    pub(crate) fn most_received(&self) -> u64 {
+        // The kernel counts what it keeps at least at its length. Where it does not tell its
+        // bound, the largest one that Linux sets by itself stands in.
+        let most = SockRef::from(&self.stream).recv_buffer_size().unwrap_or(MOST_UNREAD);
+        self.received + most as u64
+    }
+
     fn found(&mut self, read: io::Result<usize>) -> Found {
         match read {
             Ok(0) => Found::Closed,
-            Ok(_) => self.decode().unwrap_or(Found::Part),
+            Ok(count) => {
+                self.received += count as u64;
+                self.decode().unwrap_or(Found::Part)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Found::Idle,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Found::Part,
             Err(_) => Found::Closed,
@@ -286,6 +310,8 @@ impl Peer {
 
 /// One read's worth: a frame of the longest kind.
 const READ: usize = MAX_FRAME + 2;
+/// The default of the third number of `net.ipv4.tcp_rmem`.
+const MOST_UNREAD: usize = 6 * 1024 * 1024;
 /// Half of the input window: a wake-up's worth of sending, and little for a REVOKED to wait behind.
 const SEND_LOW: usize = 32 * 1024;
 
@@ -324,6 +350,24 @@ mod tests {
         assert!(matches!(peer.look_hard(), Found::Idle));
         drop(theirs);
         assert!(matches!(peer.look_hard(), Found::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_look_has_an_end_though_the_sender_has_none() {
+        let (mut peer, mut theirs) = pair().await;
+        for _ in 0..3 {
+            theirs.write_all(&renew()).unwrap();
+        }
+        let until = peer.most_received();
+        let mut looks = 0_u64;
+        while !matches!(peer.look_until(until), Found::Idle) {
+            theirs.write_all(&renew()).unwrap();
+            looks += 1;
+            assert!(looks <= until, "it never ends");
+        }
+        assert!(looks >= 3, "what lay there first was looked at");
+        drop(theirs);
+        while !matches!(peer.look_hard(), Found::Closed) {}
     }
 
     #[tokio::test]

@@ -167,19 +167,31 @@ impl Reporter {
         }
     }
 
-    /// Whoever can connect can cause these lines: the counters know all, the log some.
-    fn stranger(&mut self, occurrence: &Occurrence, about: Option<SocketAddr>, now: Time) {
+    /// A connection was closed unheard because there were too many.
+    pub(crate) fn crowd(&mut self, peer: SocketAddr, now: Time) {
+        let Some(suppressed) = self.admit(now) else { return };
+        let line = &self.line;
+        tracing::warn!(%line, %peer, suppressed, "crowd");
+    }
+
+    /// Whoever can connect can cause these lines: the counters know all, the log some. `None`: not
+    /// this one; else how many were left out before it, if any were.
+    fn admit(&mut self, now: Time) -> Option<Option<u64>> {
         if now.since(self.window.0) >= WINDOW {
             self.window = (now, 0);
         }
         if self.window.1 >= LINES_PER_WINDOW {
             self.suppressed += 1;
-            return;
+            return None;
         }
         self.window.1 += 1;
+        Some(Some(std::mem::take(&mut self.suppressed)).filter(|count| *count > 0))
+    }
+
+    fn stranger(&mut self, occurrence: &Occurrence, about: Option<SocketAddr>, now: Time) {
+        let Some(suppressed) = self.admit(now) else { return };
         let line = &self.line;
         let peer = about.map(tracing::field::display);
-        let suppressed = Some(std::mem::take(&mut self.suppressed)).filter(|count| *count > 0);
         match occurrence {
             Occurrence::Refused { node, why } => {
                 let cause = refuse_why(*why);

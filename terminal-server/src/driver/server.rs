@@ -191,12 +191,15 @@ impl Server {
         daemon::notify::ready(&format!("line {line} on {listen}"));
         let state = self.state.clone();
         let (running, actor) = self.assemble(&shutdown);
-        let saved = actor.run(shutdown).await;
+        let (saved, device) = actor.run(shutdown).await;
         running.end().await;
         if let Some(state) = state {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.finish(&line, saved)?;
         }
+        // Last of all: close(2) of a line whose far end says "wait" waits for its output, up to
+        // half a minute. Whoever loses patience with that and kills us destroys nothing.
+        drop(device);
         tracing::info!(%server, %line, "stopped");
         Ok(())
     }

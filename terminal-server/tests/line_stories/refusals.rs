@@ -222,20 +222,49 @@ fn who_does_not_claim_in_time_is_closed() {
 }
 
 #[test]
-fn one_client_too_many_is_told_so() {
+fn a_crowd_without_a_key_keeps_no_claimant_out() {
     let mut s = Stage::new();
     let (alpha, grant) = s.granted("alpha");
     for _ in 1..MAX_CLIENTS {
-        s.connect();
+        let id = s.connect();
+        s.hello(id);
     }
+    assert!(s.dropped.is_empty());
+    assert_eq!(s.refused("beta").why, RefuseWhy::Held, "it was heard");
+    assert_eq!(s.dropped.iter().collect::<Vec<_>>(), [&(alpha + 1)], "for the oldest of them");
+    assert_eq!(s.line.counters().full, 1);
+    // Who is done gives way as well, but not before those who have waited longer.
+    for _ in 0..2 * MAX_CLIENTS {
+        let id = s.connect();
+        s.hello(id);
+    }
+    assert!(s.dropped.contains(&(alpha + MAX_CLIENTS as u64)));
+    undisturbed(&mut s, alpha, grant.epoch);
+    s.close(alpha);
+    s.granted("beta");
+}
+
+#[test]
+fn one_claimant_too_many_is_told_so() {
+    let mut s = Stage::new();
+    // A claim that waits for the disk has shown its key.
+    let claimants: Vec<_> = (0..MAX_CLIENTS)
+        .map(|_| {
+            let id = s.connect();
+            s.hello(id);
+            let claim = s.claim(id, "alpha", 1, Epoch::new(9, 4));
+            s.send(id, Frame::Claim(claim));
+            id
+        })
+        .collect();
     let id = s.connect();
     assert_eq!(error(&mut s, id), ErrorCode::Full);
     assert_eq!(s.line.counters().full, 1);
-    s.close(2);
+    assert!(s.dropped.is_empty());
+    s.close(claimants[0]);
     s.close(id);
     let id = s.connect();
     s.hello(id);
-    undisturbed(&mut s, alpha, grant.epoch);
 }
 
 #[test]

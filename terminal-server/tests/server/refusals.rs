@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use terminal_server::core::config::LINGER;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::frame::MAX_FRAME;
-use wire::{Claim, ErrorCode, Frame, RefuseWhy};
+use wire::{Ack, Claim, ErrorCode, Frame, RefuseWhy};
 
 use crate::client::{Client, claim};
 use crate::daemon::{Site, read, within, write};
@@ -104,6 +105,45 @@ async fn a_crowd_that_says_nothing_keeps_nobody_out() {
     let (mut alpha, _) = Client::granted(daemon.address, "alpha").await;
     alpha.renew(1).await;
     assert!(site.status().await["crowded"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_crowd_that_says_hello_and_nothing_more_keeps_nobody_out() {
+    let site = Site::new();
+    let daemon = site.start().await;
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::connect(daemon.address).await;
+        client.hello("pms").await.unwrap();
+        crowd.push(client);
+    }
+    let (mut alpha, _) = Client::granted(daemon.address, "alpha").await;
+    alpha.renew(1).await;
+    assert!(site.count("full").await >= 37);
+}
+
+#[tokio::test]
+async fn a_holder_that_chatters_and_does_not_renew_is_ended_and_delays_nobody() {
+    let site = Site::new();
+    let daemon = site.start().await;
+    let short = Claim { lease_ms: 200, ..claim("alpha") };
+    let (alpha, _) = Client::try_claim(daemon.address, &short).await.ok().unwrap();
+    let mut chatter = BytesMut::new();
+    for _ in 0..4000 {
+        Frame::Ack(Ack { offset: 0, note: None }).encode(&mut chatter);
+    }
+    let mut stream = alpha.stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    // It ends with its connection.
+    std::thread::spawn(move || while std::io::Write::write_all(&mut stream, &chatter).is_ok() {});
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let others = async {
+        site.counted("expired", 1).await;
+        let (mut beta, _) = Client::granted(daemon.address, "beta").await;
+        beta.renew(1).await;
+    };
+    // Well before the chatterer's connection is closed for being over.
+    tokio::time::timeout(LINGER * 4 / 5, others).await.unwrap();
 }
 
 #[tokio::test]

@@ -50,6 +50,21 @@ async fn a_restart_by_sigterm_loses_nothing_and_prefers_the_last_holder() {
 }
 
 #[tokio::test]
+async fn the_line_is_saved_before_its_device_is_closed() {
+    let site = Site::with_virtual_line();
+    let daemon = site.start().await;
+    let (link, state) = (site.path("line"), site.path("state/terminal-server.state"));
+    // The link goes when the device is closed. What is saved by then survives a kill.
+    let watch = std::thread::spawn(move || {
+        while link.symlink_metadata().is_ok() {}
+        std::fs::read_to_string(state).unwrap()
+    });
+    daemon.stop().await;
+    let saved = watch.join().unwrap();
+    assert!(saved.contains("\"incarnation\""), "{saved}");
+}
+
+#[tokio::test]
 async fn a_stop_finishes_the_record_that_was_begun() {
     let mut site = Site::new();
     // 200 bytes take 1.67 s at this speed.
