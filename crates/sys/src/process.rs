@@ -72,22 +72,29 @@ pub fn kill_group(pgid: u32, signal: Signal) -> io::Result<bool> {
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] at `deadline` (as [`boottime`] counts) if some hang in the kernel;
-/// the message names them.
+/// [`io::ErrorKind::PermissionDenied`] at once if some belong to another user, after all others were
+/// killed. The message names them.
 pub fn kill_descendants_until_none(deadline: Duration) -> io::Result<Vec<(u32, ExitStatus)>> {
     let me = std::process::id();
     let mut ended = Vec::new();
     loop {
+        let mut foreign = Vec::new();
         for pid in descendants(me) {
             // A number taken again since the listing cannot be that of a child of ours, which
             // keeps its number until it is reaped below.
             match kill_process(to_pid(pid)?, Signal::KILL) {
                 Ok(()) | Err(Errno::SRCH) => {}
+                Err(Errno::PERM) => foreign.push(pid),
                 Err(error) => return Err(error.into()),
             }
         }
         // Without a child there is no descendant: orphans become children of the sub-reaper.
         if !reap(&mut ended)? {
             return Ok(ended);
+        }
+        if !foreign.is_empty() {
+            let text = format!("processes {foreign:?} belong to another user");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let left = descendants(me);
         let now = boottime();
@@ -304,6 +311,45 @@ mod tests {
             .unwrap();
         assert!(status.success());
         assert_eq!(fs::read_to_string(report).unwrap(), "done");
+    }
+
+    /// The body of the next test, under another user's id than its child.
+    #[test]
+    fn foreign_body() {
+        if std::env::var_os("SYS_TEST_FOREIGN").is_none() {
+            return;
+        }
+        let error = kill_descendants_until_none(boottime() + Duration::from_secs(5)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let mine = format!("{:?}", descendants(std::process::id()));
+        assert!(error.to_string().contains(&mine), "{error}: {mine}");
+    }
+
+    /// Only root can make another user's process its child; others have nothing to see here.
+    #[test]
+    fn what_belongs_to_another_user_is_named_at_once() {
+        if !rustix::process::getuid().is_root() {
+            return;
+        }
+        let script = "sleep 100 & exec setpriv --reuid=65534 --clear-groups \
+                      \"$0\" --exact process::tests::foreign_body --test-threads=1";
+        let dir = tempfile::tempdir().unwrap();
+        // Where another user can reach it.
+        let copy = dir.path().join("test");
+        fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(dir.path(), all).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .arg(&copy)
+            .env("SYS_TEST_FOREIGN", "1")
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let status = child.wait().unwrap();
+        kill_group(child.id(), Signal::KILL).unwrap();
+        assert!(status.success());
     }
 
     #[test]

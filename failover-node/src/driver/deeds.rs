@@ -1,5 +1,6 @@
 //! What the core asks for, done; and what comes of it, told.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -178,7 +179,7 @@ impl NodeLoop {
             match news {
                 News::Started(pid) => self.journal.payload_started(pid),
                 News::Failed(errno) => {
-                    let error = std::io::Error::from_raw_os_error(errno);
+                    let error = io::Error::from_raw_os_error(errno);
                     let program = self.options.payload.program.display();
                     tracing::error!(%error, %program, "payload-failed");
                 }
@@ -242,12 +243,12 @@ impl NodeLoop {
         if self.options.own_process {
             // With a deadline that has come already it kills and reaps once, and waits for nothing.
             if let Err(error) = process::kill_descendants_until_none(boottime()) {
-                tracing::debug!(%error, "strays");
-                self.strays_at = Some(now + STRAYS_AGAIN);
+                self.strays_at = Some(now + self.strays_remain(&error));
                 return;
             }
         }
         self.strays_at = None;
+        self.strays_told = false;
         let Some(instance) = &mut self.instance else { return };
         if instance.ending {
             self.instance = None;
@@ -261,7 +262,24 @@ impl NodeLoop {
     }
 }
 
+impl NodeLoop {
+    /// After how long what a killed guard left behind is looked for again. What may not be killed
+    /// must end by itself or by an operator's hand, who is told once.
+    fn strays_remain(&mut self, error: &io::Error) -> Duration {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            tracing::debug!(%error, "strays");
+            return STRAYS_AGAIN;
+        }
+        if !std::mem::replace(&mut self.strays_told, true) {
+            tracing::error!(%error, "payload-not-killed");
+        }
+        FOREIGN_STRAYS_AGAIN
+    }
+}
+
 /// A guard that has not obeyed by then is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks for what a killed guard left behind.
 const STRAYS_AGAIN: Duration = Duration::from_millis(5);
+/// The same, for what belongs to another user.
+const FOREIGN_STRAYS_AGAIN: Duration = Duration::from_millis(500);

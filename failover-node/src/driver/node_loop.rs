@@ -83,6 +83,8 @@ pub(crate) struct NodeLoop {
     pub(crate) stopped: bool,
     /// What a killed guard left behind is looked for again then.
     pub(crate) strays_at: Option<Time>,
+    /// It was said that some of it may not be killed.
+    pub(crate) strays_told: bool,
     /// What the service manager was told last.
     pub(crate) shown: Option<(Role, Option<Epoch>)>,
     requests: mpsc::Receiver<Request>,
@@ -141,6 +143,7 @@ impl NodeLoop {
             journal: Journal::new(),
             stopped: false,
             strays_at: None,
+            strays_told: false,
             shown: None,
             requests,
             timer: BootTimer::new()?,
