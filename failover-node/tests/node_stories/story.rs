@@ -263,6 +263,19 @@ impl Story {
         assert!(self.node.members().any(|m| m.heartbeat.node == name(peer)), "{peer} is believed");
     }
 
+    /// As [`Self::hear_with`], from a further start of the peer's process.
+    pub(crate) fn hear_again(&mut self, peer: &str, boot: u8, change: impl Fn(&mut Heartbeat)) {
+        let change = |h: &mut Heartbeat| {
+            h.boot = BootId([boot; 16]);
+            change(h);
+        };
+        let believed = self.node.members().find(|m| m.heartbeat.node == name(peer));
+        if believed.is_some_and(|m| m.heartbeat.boot != BootId([boot; 16])) {
+            self.peers.remove(peer);
+        }
+        self.hear_with(peer, change);
+    }
+
     fn heartbeat(&mut self, peer: &str, echo: u64, change: impl Fn(&mut Heartbeat)) {
         let seq = self.peers.entry(peer.to_owned()).or_default();
         *seq += 1;
