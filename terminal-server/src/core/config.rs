@@ -39,6 +39,9 @@ pub struct LineConfig {
     pub ring: usize,
     /// Whether the line can be throttled; else the oldest kept input gives way to the newest.
     pub flow_control: bool,
+    /// Whether the device keeps what arrives while nobody has it open. A pseudo terminal does; a
+    /// real port does not, so a restart shows as the device gone and back.
+    pub keeps_when_closed: bool,
 }
 
 /// A group and its keys; several while one replaces another.
@@ -73,6 +76,7 @@ impl LineConfig {
             frame_end: FrameEnd::Finish,
             ring: RING,
             flow_control: false,
+            keeps_when_closed: true,
         }
     }
 

@@ -76,6 +76,13 @@ impl Input {
         self.incarnation
     }
 
+    /// The stream's name may have been used before: it goes on under a new one, and nobody knows
+    /// what was lost before it.
+    pub(crate) fn rename(&mut self, incarnation: u64) {
+        self.incarnation = incarnation;
+        self.events.push_front(Mark::new(self.acked, EventKind::Gap(u64::MAX)));
+    }
+
     pub(crate) fn acked(&self) -> u64 {
         self.acked
     }

@@ -42,13 +42,15 @@ pub struct Line {
     counters: Counters,
     up: bool,
     stopping: bool,
+    /// When the raised start number is stored, the input goes on under a new name.
+    rename_input: bool,
 }
 
 impl Line {
     /// A line whose device is open and whose start number is stored.
     pub fn new(config: LineConfig, start: Start, now: Time) -> Self {
         let char_time = config.pace.then_some(config.char_time);
-        let incarnation = u64::from(start.number) << 32;
+        let resumed = start.saved.is_some();
         let mut line = match start.saved {
             Some(s) => {
                 let lease = Duration::from_millis(s.lease_ms.into());
@@ -60,25 +62,23 @@ impl Line {
                     input: Input::resume(stream, &s.bytes, &s.events, config.ring),
                     output: OutputQueue::resume(s.position, s.last, s.unfinished, char_time),
                     note: s.note,
-                    ..Self::empty(config, char_time, incarnation, start.number, false)
+                    ..Self::empty(config, char_time, start.number, false)
                 }
             }
-            None => Self::empty(config, char_time, incarnation, start.number, start.unclean),
+            None => Self::empty(config, char_time, start.number, start.unclean),
         };
+        if resumed && !line.config.keeps_when_closed {
+            line.input.mark(EventKind::Down);
+            line.input.mark(EventKind::Up);
+        }
         line.actions.push_back(Action::Announce);
         line
     }
 
-    fn empty(
-        config: LineConfig,
-        char_time: Option<Duration>,
-        incarnation: u64,
-        start: u32,
-        unclean: bool,
-    ) -> Self {
+    fn empty(config: LineConfig, char_time: Option<Duration>, start: u32, unclean: bool) -> Self {
         Self {
             arbiter: Arbiter::new(start, Epoch::NONE, Duration::ZERO, None),
-            input: Input::new(incarnation, config.ring, unclean),
+            input: Input::new(incarnation(start), config.ring, unclean),
             output: OutputQueue::new(0, frame::LastFrame::default(), char_time),
             note: Bytes::new(),
             clients: BTreeMap::new(),
@@ -86,6 +86,7 @@ impl Line {
             counters: Counters::default(),
             up: true,
             stopping: false,
+            rename_input: false,
             config,
         }
     }
@@ -239,6 +240,9 @@ impl Line {
     /// The start number was stored, for this line's sake or another's.
     pub fn handle_stored(&mut self, start: u32, _now: Time) {
         self.arbiter.stored(start);
+        if std::mem::take(&mut self.rename_input) {
+            self.input.rename(incarnation(start));
+        }
         // A claimant may have died meanwhile, so its socket is read to the end again.
         let waiting = self.clients.iter().filter(|(_, c)| matches!(c.stage, Stage::Claiming(_)));
         self.actions.extend(waiting.map(|(id, _)| Action::Probe(*id)));
@@ -532,6 +536,11 @@ fn deadline(client: &Client) -> Option<Time> {
         Stage::Ended => Some(client.since + LINGER),
         Stage::Holder | Stage::Raw => None,
     }
+}
+
+/// The name of an input stream that begins under a start number: never used twice.
+fn incarnation(start: u32) -> u64 {
+    u64::from(start) << 32
 }
 
 fn millis(span: Duration) -> u32 {

@@ -37,6 +37,8 @@ pub struct OutputQueue {
     records: VecDeque<Record>,
     /// Bytes of the front record that the tty has taken.
     sent: usize,
+    /// The most of it that the tty ever took: a device that vanished begins it anew.
+    reached: usize,
     /// The front record has been on the wire, in part or, before the device vanished, at all.
     started: bool,
     /// The last poll gave nothing although something waits.
@@ -55,6 +57,7 @@ impl OutputQueue {
         Self {
             records: VecDeque::new(),
             sent: 0,
+            reached: 0,
             started: false,
             held_back: false,
             promised: false,
@@ -161,12 +164,14 @@ impl OutputQueue {
             self.last = LastFrame { epoch: record.epoch, end, fate: Fate::Finishing };
         }
         self.sent += count;
+        self.reached = self.reached.max(self.sent);
         self.pace.handed(count, now);
         if self.sent < record.output.bytes.len() {
             return None;
         }
         let record = self.records.pop_front()?;
         self.sent = 0;
+        self.reached = 0;
         self.started = false;
         self.accepted = record.output.end();
         self.last.fate = Fate::Finished;
@@ -190,6 +195,7 @@ impl OutputQueue {
         self.records.truncate(keep);
         if keep == 0 {
             self.sent = 0;
+            self.reached = 0;
             self.started = false;
         } else if policy == FrameEnd::Cut && !self.promised {
             self.cut();
@@ -200,10 +206,11 @@ impl OutputQueue {
     /// A promise made at an earlier end of a grant is kept: only an unpromised frame is cut.
     fn cut(&mut self) {
         if let Some(record) = self.records.pop_front() {
-            self.accepted = record.output.position + self.sent as u64;
-            self.last.fate = Fate::Cut(self.sent as u16);
+            self.accepted = record.output.position + self.reached as u64;
+            self.last.fate = Fate::Cut(self.reached as u16);
             self.last.end = self.accepted;
             self.sent = 0;
+            self.reached = 0;
             self.started = false;
         }
     }
@@ -348,6 +355,8 @@ mod tests {
         assert_eq!(q.poll(ms(1)).map(<[u8]>::len), Some(20));
         q.end_grant(FrameEnd::Finish);
         assert!(q.poll(ms(1)).is_some(), "also when its grant ends meanwhile");
+        q.end_grant(FrameEnd::Cut);
+        assert_eq!(q.last().fate, Fate::Cut(20), "what went out before it vanished counts");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sys::{PortError, Pty, PtyError, SerialPort, Slave, Tty, TtyError};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use wire::Time;
 
 use super::options::PortOptions;
@@ -15,7 +16,7 @@ pub(crate) struct Device {
     options: PortOptions,
     port: Option<SerialPort>,
     opened: Time,
-    /// When a device that has gone is looked for again.
+    /// When a device that has gone is looked for again; never, while it is being opened.
     retry_at: Time,
     retry_after: Duration,
     /// The tty took less than it was offered, so that room is worth waiting for.
@@ -31,6 +32,9 @@ pub enum DeviceError {
     /// A pseudo terminal of our own.
     #[error(transparent)]
     Virtual(#[from] PtyError),
+    /// The try ended without a result.
+    #[error("the try was not finished")]
+    Unfinished,
 }
 
 /// What the device is ready for.
@@ -55,9 +59,17 @@ impl Device {
         self.options.path()
     }
 
+    /// Whether what arrives while we are not running is still there at the next start: only in a
+    /// pseudo terminal that belongs to somebody else.
+    pub(crate) fn keeps_when_closed(&self) -> bool {
+        matches!(self.options, PortOptions::Tty { .. })
+            && self.port.as_ref().is_some_and(SerialPort::is_pty)
+    }
+
     /// When [`Device::retry`] is to be called.
     pub(crate) fn retry_at(&self) -> Option<Time> {
-        if self.port.is_none() { Some(self.retry_at) } else { None }
+        let due = self.port.is_none() && self.retry_at != Time::NEVER;
+        if due { Some(self.retry_at) } else { None }
     }
 
     /// Waits until a read (if `reading`) or a write that found no room is worth trying.
@@ -104,9 +116,21 @@ impl Device {
         self.retry_at = now + self.retry_after;
     }
 
-    /// Tries to open it again; each failure doubles the time to the next try.
-    pub(crate) fn retry(&mut self, now: Time) -> Result<(), DeviceError> {
-        match open(&self.options) {
+    /// Begins to open it again, where waiting for a driver holds up nothing else. Until
+    /// [`Device::opened`] is told what came of it, no other try is due.
+    pub(crate) fn retry(&mut self) -> JoinHandle<Result<SerialPort, DeviceError>> {
+        self.retry_at = Time::NEVER;
+        let options = self.options.clone();
+        tokio::task::spawn_blocking(move || open(&options))
+    }
+
+    /// What [`Device::retry`] came to; each failure doubles the time to the next try.
+    pub(crate) fn opened(
+        &mut self,
+        opened: Result<SerialPort, DeviceError>,
+        now: Time,
+    ) -> Result<(), DeviceError> {
+        match opened {
             Ok(port) => {
                 self.port = Some(port);
                 self.opened = now;

@@ -23,7 +23,7 @@ use super::listener::{self, Arrival, Listener};
 use super::options::{Access, Options};
 use super::report::{LineReport, ServerReport};
 use super::state::{StateDir, StateError, first_start};
-use crate::core::{Announcer, Line, Start};
+use crate::core::{Announcer, Line, LineConfig, Start};
 
 /// A terminal server that has all it needs and whose clients can connect.
 pub struct Server {
@@ -209,7 +209,9 @@ impl Server {
         let asker = self.asker();
         let Self { options, start, state, device, senders, status, socket, timers, .. } = self;
         let (name, number) = (options.line.clone(), start.number);
-        let line = Line::new(options.line_config(), start, now());
+        let config =
+            LineConfig { keeps_when_closed: device.keeps_when_closed(), ..options.line_config() };
+        let line = Line::new(config, start, now());
         let statuses = vec![(line.status(now()), now())];
         let (board, watched) = watch::channel(Board { start: number, lines: statuses });
         let (arrive, arrivals) = mpsc::channel::<Arrival>(ARRIVALS);
@@ -272,6 +274,7 @@ impl From<&RunError> for Exit {
             RunError::Start(StartError::State(error)) | RunError::Save(error) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Tty(error))) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Virtual(error))) => error.into(),
+            RunError::Start(StartError::Device(DeviceError::Unfinished)) => Self::OsError,
             RunError::Start(StartError::Listen { source, .. }) => source.into(),
             RunError::Start(StartError::Beacon { .. }) => Self::Unavailable,
             RunError::Start(StartError::Status(error)) => match error {

@@ -193,7 +193,7 @@ fn i5_a_higher_epoch_seen_elsewhere_is_stored_before_the_grant() {
     s.line.handle_stored(10, s.now);
     s.settle();
     let frames = s.frames(id);
-    let [Frame::Grant(grant)] = &frames[..] else { panic!("{frames:?}") };
+    let [Frame::Grant(grant), ..] = &frames[..] else { panic!("{frames:?}") };
     assert_eq!(grant.epoch, Epoch::new(10, 1));
 }
 

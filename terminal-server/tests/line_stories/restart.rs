@@ -149,3 +149,39 @@ fn a_gap_and_a_smaller_ring_survive_a_restart() {
     let gap = LineEvent { offset: 13, kind: EventKind::Gap(13) };
     assert_eq!(s.frames(id)[0], Frame::Event(gap));
 }
+
+#[test]
+fn a_port_that_keeps_nothing_was_gone_for_the_time_of_a_restart() {
+    let config = LineConfig { keeps_when_closed: false, ..config() };
+    let mut s = Stage::with(config.clone(), crate::stage::start(7));
+    s.input(b"before");
+    stop(&mut s);
+    let mut s = Stage::restarted(config, 8, s.line.save());
+    s.input(b"after");
+    let (id, _) = s.granted("alpha");
+    let events: Vec<_> =
+        s.frames(id).into_iter().filter(|f| matches!(f, Frame::Event(_))).collect();
+    let event = |kind| Frame::Event(LineEvent { offset: 6, kind });
+    assert_eq!(events, [event(EventKind::Down), event(EventKind::Up)]);
+}
+
+#[test]
+fn a_state_that_was_put_back_never_names_two_bytes_alike() {
+    let mut s = Stage::new();
+    let (alpha, before) = s.granted("alpha");
+    s.close(alpha);
+    // A claim from later than our state: what this stream is called was in use before.
+    let id = s.connect();
+    s.hello(id);
+    let claim = s.claim(id, "beta", 2, Epoch::new(9, 4));
+    s.send(id, Frame::Claim(claim));
+    s.line.handle_stored(10, s.now);
+    s.settle();
+    let frames = s.frames(id);
+    let Some(Frame::Grant(after)) = frames.first() else { panic!("{frames:?}") };
+    assert!(after.incarnation > before.incarnation);
+    assert!(matches!(
+        frames.get(1),
+        Some(Frame::Event(LineEvent { kind: EventKind::Gap(u64::MAX), .. }))
+    ));
+}

@@ -59,7 +59,11 @@ impl Line {
         }
         match self.arbiter.judge(&claim, now) {
             Verdict::Refuse(why, retry) => self.refuse(id, &claim, Some(key), (why, retry), now),
-            Verdict::Raise(start) => self.actions.push_back(Action::Store(start)),
+            Verdict::Raise(start) => {
+                // Our state was lost or put back, so the input stream's name may be used as well.
+                self.rename_input = true;
+                self.actions.push_back(Action::Store(start));
+            }
             Verdict::Grant { replaces } => {
                 if let Some(old) = replaces {
                     let epoch = self.arbiter.epoch();
