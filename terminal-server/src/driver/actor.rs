@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sys::{BootTimer, PortError};
+use sys::{BootTimer, PortError, SerialPort};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use wire::{Name, Time};
 
 use super::beacons::Board;
 use super::clock::now;
-use super::device::{Device, Ready};
+use super::device::{Device, DeviceError, Ready};
 use super::listener::Arrival;
 use super::peers::{Found, Peer, Peers};
 use super::report::{self, LineReport, Reporter};
@@ -38,6 +38,8 @@ pub(crate) struct Actor {
     links: Links,
     /// A start number on its way to the disk.
     storing: Option<JoinHandle<Result<u32, StateError>>>,
+    /// A device that had gone, being opened.
+    opening: Option<JoinHandle<Result<SerialPort, DeviceError>>>,
     timer: BootTimer,
     /// When the service manager is to be told again that the loop turns.
     watchdog_at: Time,
@@ -78,6 +80,8 @@ enum Wake {
     Question(oneshot::Sender<LineReport>),
     /// The start number is on the disk, or could not be put there.
     Stored(Result<u32, StateError>),
+    /// The device that had gone is open again, or not there yet.
+    Opened(Result<SerialPort, DeviceError>),
     /// The device.
     Device(Ready),
     /// Some clients' sockets.
@@ -109,6 +113,7 @@ impl Actor {
             probes: VecDeque::new(),
             links,
             storing: None,
+            opening: None,
             timer,
             announced: false,
             stopping: false,
@@ -139,7 +144,7 @@ impl Actor {
         let due = earliest([self.line.poll_timeout(), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
         let probing = !self.probes.is_empty();
-        let Self { device, peers, timer, links, storing, .. } = self;
+        let Self { device, peers, timer, links, storing, opening, .. } = self;
         let io = async {
             // Neither a flood from the line nor one from a client holds up the other: no order.
             // Probes go on after whatever wakes the loop; here they only keep it from sleeping.
@@ -154,7 +159,8 @@ impl Actor {
             biased;
             () = shutdown.cancelled(), if !self.stopping => Wake::Stop,
             () = timer.until(due.map(Time::since_boot)) => Wake::Timer,
-            stored = stored(storing) => Wake::Stored(stored),
+            stored = outcome(storing, StateError::Unfinished) => Wake::Stored(stored),
+            opened = outcome(opening, DeviceError::Unfinished) => Wake::Opened(opened),
             Some(question) = links.questions.recv() => Wake::Question(question),
             Some(arrival) = links.arrivals.recv(), if !self.stopping => Wake::Arrival(arrival),
             wake = io => wake,
@@ -172,6 +178,7 @@ impl Actor {
                 let _ = answer.send(self.report());
             }
             Wake::Stored(stored) => self.stored(stored),
+            Wake::Opened(opened) => self.opened(opened),
             Wake::Device(Ready::Input) => self.read_device(),
             // What did not fit is tried again below.
             Wake::Device(Ready::Room) => {}
@@ -204,13 +211,19 @@ impl Actor {
             daemon::notify::watchdog();
         }
         if self.device.retry_at().is_some_and(|at| at <= now) {
-            match self.device.retry(now) {
-                Ok(()) => {
-                    report::device(&self.name, self.device.path(), true, None);
-                    self.line.handle_device(true, now);
-                }
-                Err(error) => tracing::debug!(line = %self.name, %error, "not back yet"),
+            self.opening = Some(self.device.retry());
+        }
+    }
+
+    fn opened(&mut self, opened: Result<SerialPort, DeviceError>) {
+        self.opening = None;
+        let now = now();
+        match self.device.opened(opened, now) {
+            Ok(()) => {
+                report::device(&self.name, self.device.path(), true, None);
+                self.line.handle_device(true, now);
             }
+            Err(error) => tracing::debug!(line = %self.name, %error, "not back yet"),
         }
     }
 
@@ -503,12 +516,11 @@ impl Actor {
     }
 }
 
-/// What a write of the start number came to; never, while there is none.
-async fn stored(
-    storing: &mut Option<JoinHandle<Result<u32, StateError>>>,
-) -> Result<u32, StateError> {
-    match storing {
-        Some(handle) => handle.await.unwrap_or(Err(StateError::Unfinished)),
+/// What came of work outside the loop, `unfinished` if it was cut short; never, while there is
+/// none.
+async fn outcome<T, E>(work: &mut Option<JoinHandle<Result<T, E>>>, unfinished: E) -> Result<T, E> {
+    match work {
+        Some(handle) => handle.await.unwrap_or(Err(unfinished)),
         None => std::future::pending().await,
     }
 }
