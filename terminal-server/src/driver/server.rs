@@ -275,7 +275,6 @@ impl From<&RunError> for Exit {
             RunError::Start(StartError::Device(DeviceError::Tty(error))) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Virtual(error))) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Unfinished)) => Self::OsError,
-            RunError::Start(StartError::Device(DeviceError::Unfinished)) => Self::OsError,
             RunError::Start(StartError::Listen { source, .. }) => source.into(),
             RunError::Start(StartError::Beacon { .. }) => Self::Unavailable,
             RunError::Start(StartError::Status(error)) => match error {
