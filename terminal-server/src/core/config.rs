@@ -10,7 +10,7 @@ pub const LEASE_MIN: Duration = Duration::from_millis(20);
 pub const LEASE_MAX: Duration = Duration::from_secs(30);
 /// Input kept for one line unless configured otherwise: 18 minutes at 9600 bit/s.
 pub const RING: usize = 1024 * 1024;
-/// Most clients of one line; one more is refused.
+/// Most clients of one line. For one more, the oldest that has not claimed or has ended goes.
 pub const MAX_CLIENTS: usize = 64;
 /// A client that has not claimed by then is closed.
 pub const HANDSHAKE: Duration = Duration::from_secs(5);

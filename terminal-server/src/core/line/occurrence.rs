@@ -83,7 +83,7 @@ pub struct Counters {
     pub misuse: u64,
     /// Clients closed because they did not claim in time.
     pub slow: u64,
-    /// Clients refused because there were too many.
+    /// Clients that were refused, or gave way, because there were too many.
     pub full: u64,
     /// Bytes read from the line.
     pub bytes_in: u64,
