@@ -2,19 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use daemon::Exit;
 use lab::cli::Cli;
 use lab::program::{self, End, PROGRAM};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match daemon::program::parse::<Cli>() {
         Ok(cli) => cli,
-        Err(error) => {
-            // If the message cannot be printed there is nobody to tell.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
-        }
+        Err(status) => return status,
     };
     match program::main(cli) {
         Ok(End::Usual(exit)) => exit.into(),

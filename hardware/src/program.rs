@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 
-use clap::CommandFactory;
 use daemon::{Exit, Failure, OrExit, SignalEvent, Signals};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -49,11 +48,11 @@ pub fn main(cli: Cli) -> Result<End, Failure> {
             Ok(End::Usual(Exit::Ok))
         }
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut io::stdout());
+            daemon::program::completions::<Cli>(shell);
             Ok(End::Usual(Exit::Ok))
         }
         Some(Command::Man) => {
-            clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()).or_exit(Exit::Io)?;
+            daemon::program::man::<Cli>(None)?;
             Ok(End::Usual(Exit::Ok))
         }
     }
