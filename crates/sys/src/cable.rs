@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::clock::{BootTimer, boottime};
 use crate::port::{PortError, SerialPort};
 use crate::pty::{Pty, PtyError, Slave};
-use crate::settings::LineSettings;
+use wire::LineSettings;
 
 /// Two virtual ports, A and B, and the wires between them.
 ///

@@ -5,7 +5,6 @@
 //! In reading order:
 //!
 //! - [`clock`]: `CLOCK_BOOTTIME`, the one clock of the house, and a timer on it
-//! - [`settings`]: what `9600,8N1` means, and how long a character takes
 //! - [`port`]: [`SerialPort`], the one type that moves bytes, over a [`Tty`] or a [`Pty`]
 //! - [`tty`]: opening and owning a serial device
 //! - [`pty`]: a virtual serial port: the master of a PTY, its slave under a stable name
@@ -24,7 +23,6 @@ pub mod port;
 pub mod ports;
 pub mod process;
 pub mod pty;
-pub mod settings;
 pub mod spawn;
 mod termios;
 pub mod tty;
@@ -35,5 +33,5 @@ pub use dgram::{DatagramSender, MulticastSocket, Received};
 pub use port::{Gone, PortError, SerialPort};
 pub use ports::{PortInfo, PortKind, UsbInfo};
 pub use pty::{Pty, PtyError, Slave};
-pub use settings::{Flow, LineSettings, Parity, SettingsError, StopBits};
 pub use tty::{Difference, Tty, TtyError};
+pub use wire::{Flow, LineSettings, Parity, SettingsError, StopBits};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, Waker};
 
 use crate::pty::{Pty, PtyError, Slave};
-use crate::settings::LineSettings;
 use crate::tty::{Difference, Tty, TtyError};
+use wire::LineSettings;
 
 /// An open line: a serial device, or the program's end of a virtual one.
 ///

@@ -10,7 +10,7 @@ use rustix::termios::{
     tcsetattr,
 };
 
-use crate::settings::{Flow, LineSettings, Parity, StopBits};
+use wire::{Flow, LineSettings, Parity, StopBits};
 
 /// A setting that the device did not take.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use serialport::SerialPort as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::SerialStream;
 
-use crate::settings::{LineSettings, SettingsError};
 use crate::termios::{apply, builder, differences};
+use wire::{LineSettings, SettingsError};
 
 pub use crate::termios::Difference;
 
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
     use crate::port::SerialPort;
     use crate::pty::{Pty, Slave};
-    use crate::settings::StopBits;
+    use wire::StopBits;
 
     fn settings(text: &str) -> LineSettings {
         text.parse().unwrap()

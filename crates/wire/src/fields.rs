@@ -6,7 +6,8 @@ use crate::cursor::{DecodeError, Reader, Write};
 use crate::frame::{MAGIC, MAX_NOTE, MAX_OUTPUT};
 use crate::status::LineStatus;
 use crate::{
-    Ack, Claim, EventKind, Fate, Grant, Hello, LastFrame, LineEvent, Output, Refuse, RefuseWhy,
+    Ack, Claim, EventKind, Fate, Flow, Grant, Hello, LastFrame, LineEvent, Observe, ObserveFrom,
+    Observing, Output, Parity, Refuse, RefuseWhy, SettingsChange, SignalChange, Signals, StopBits,
     Welcome,
 };
 
@@ -214,5 +215,112 @@ impl LineEvent {
             _ => return Err(DecodeError::BadValue("kind")),
         };
         Ok(Self { offset, kind })
+    }
+}
+
+impl Observe {
+    /// All but the MAC.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x06);
+        out.put_name(&self.group);
+        out.put_name(&self.node);
+        let (kind, incarnation, offset) = match self.from {
+            ObserveFrom::Live => (0, 0, 0),
+            ObserveFrom::Oldest => (1, 0, 0),
+            ObserveFrom::At { incarnation, offset } => (2, incarnation, offset),
+        };
+        out.put_u8(kind);
+        out.put_u64(incarnation);
+        out.put_u64(offset);
+        out.put_u8(self.key_id);
+    }
+
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            group: r.name("group")?,
+            node: r.name("node")?,
+            from: match (r.u8()?, r.u64()?, r.u64()?) {
+                (0, 0, 0) => ObserveFrom::Live,
+                (1, 0, 0) => ObserveFrom::Oldest,
+                (2, incarnation, offset) => ObserveFrom::At { incarnation, offset },
+                _ => return Err(DecodeError::BadValue("from")),
+            },
+            key_id: r.u8()?,
+            mac: r.mac()?,
+        })
+    }
+}
+
+impl Observing {
+    /// All but the MAC.
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x07);
+        for field in [self.incarnation, self.offset, self.end] {
+            out.put_u64(field);
+        }
+    }
+
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { incarnation: r.u64()?, offset: r.u64()?, end: r.u64()?, mac: r.mac()? })
+    }
+}
+
+/// A setting's code, 0 where there is none. The codes of parity and stop bits are those of
+/// RFC 2217.
+impl SettingsChange {
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_u8(0x30);
+        out.put_u32(self.baud.unwrap_or(0));
+        out.put_u8(self.data_bits.unwrap_or(0));
+        out.put_u8(self.parity.map_or(0, Parity::code));
+        out.put_u8(self.stop_bits.map_or(0, StopBits::code));
+        out.put_u8(self.flow.map_or(0, Flow::code));
+    }
+
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let coded = |code: u8| Some(code).filter(|code| *code != 0);
+        Ok(Self {
+            baud: Some(r.u32()?).filter(|baud| *baud != 0),
+            data_bits: match r.u8()? {
+                0 => None,
+                bits @ 5..=8 => Some(bits),
+                _ => return Err(DecodeError::BadValue("data_bits")),
+            },
+            parity: coded(r.u8()?).map(Parity::from_code).transpose()?,
+            stop_bits: coded(r.u8()?).map(StopBits::from_code).transpose()?,
+            flow: coded(r.u8()?).map(Flow::from_code).transpose()?,
+        })
+    }
+}
+
+/// One byte says which wires change, the next to what; a wire that does not change is 0 there.
+impl SignalChange {
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        let wires =
+            [(Signals::DTR, self.dtr), (Signals::RTS, self.rts), (Signals::BREAK, self.brk)];
+        let mut bytes = (Signals::NONE, Signals::NONE);
+        for (wire, on) in wires.into_iter().filter_map(|(wire, on)| Some((wire, on?))) {
+            bytes = (bytes.0.set(wire, true), bytes.1.set(wire, on));
+        }
+        out.put_u8(0x31);
+        out.put_u8(bytes.0.0);
+        out.put_u8(bytes.1.0);
+    }
+
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let (which, on) = (Signals(r.u8()?), Signals(r.u8()?));
+        let ours = Signals::DTR | Signals::RTS | Signals::BREAK;
+        if !ours.has(which) || !which.has(on) {
+            return Err(DecodeError::BadValue("signals"));
+        }
+        let level = |wire| which.has(wire).then(|| on.has(wire));
+        Ok(Self { dtr: level(Signals::DTR), rts: level(Signals::RTS), brk: level(Signals::BREAK) })
+    }
+}
+
+impl Signals {
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        let signals = Self(r.u8()?);
+        if Self::ALL.has(signals) { Ok(signals) } else { Err(DecodeError::BadValue("signals")) }
     }
 }

@@ -1,4 +1,5 @@
-//! The frames of the line protocol, version 1.
+//! The frames of the line protocol, version 2; version 1 is without OBSERVE, OBSERVING, SETTINGS,
+//! SIGNALS and BREAK.
 //!
 //! On the wire: length (u16, of what follows), type (u8), fields; all numbers big-endian. See
 //! `docs/wire-format.md`. One connection serves one line; HELLO names it.
@@ -8,12 +9,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::cursor::{DecodeError, Reader, Write};
 use crate::fields::some_bytes;
 use crate::status::LineStatus;
-use crate::{BootId, Epoch, Mac, Name, Nonce};
+use crate::{
+    BootId, Epoch, Flow, Mac, Name, Nonce, Parity, SettingsChange, SignalChange, Signals, StopBits,
+};
 
 /// The oldest version of the line protocol that is still spoken.
 pub const VERSION_MIN: u8 = 1;
 /// The version of the line protocol that this code speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Longest frame without its length field. Room for a record, a note and the fields around them.
 pub const MAX_FRAME: usize = 8 * 1024;
@@ -29,6 +32,9 @@ pub const MAX_ERROR_TEXT: usize = 256;
 pub const OUTPUT_WINDOW: u64 = 8 * 1024;
 /// Input the server may have sent beyond the last acknowledged offset.
 pub const INPUT_WINDOW: u64 = 64 * 1024;
+
+/// Longest break, in milliseconds.
+pub const MAX_BREAK: u32 = 5_000;
 
 /// First bytes of every HELLO, so that a stray client is told apart at once.
 pub const MAGIC: [u8; 4] = *b"LKLN";
@@ -64,8 +70,67 @@ pub enum Frame {
     Release(Option<Name>),
     /// The grant has ended.
     Revoked(Revoked),
+    /// The client asks to see the line's input without holding it.
+    Observe(Observe),
+    /// The terminal server's yes to that.
+    Observing(Observing),
+    /// From the holder: change these settings, after the output before it. From the server: the
+    /// answer, all settings as they are in force. An empty change only asks.
+    Settings(SettingsChange),
+    /// From the holder: change these wires, after the output before it; an empty change only asks.
+    SetSignals(SignalChange),
+    /// From the server: the answer, and from the first one on every change.
+    Signals(Signals),
+    /// From the holder: send a break of so many milliseconds, after the output before it. From the
+    /// server: it has been sent.
+    Break(u32),
     /// The peer broke the protocol; the connection ends.
     Error(ErrorCode, String),
+}
+
+/// Asks to see the line's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observe {
+    /// The group whose key makes the MAC.
+    pub group: Name,
+    /// Who observes.
+    pub node: Name,
+    /// Where to begin.
+    pub from: ObserveFrom,
+    /// Which of the group's keys.
+    pub key_id: u8,
+    /// Over both nonces and all of the above: [`crate::handshake`].
+    pub mac: Mac,
+}
+
+/// Where an observer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObserveFrom {
+    /// With what comes next.
+    Live,
+    /// With the oldest byte that is kept.
+    Oldest,
+    /// At an offset of the stream of that name; with the oldest kept byte if that is later, or the
+    /// stream has another name.
+    At {
+        /// Name of the stream.
+        incarnation: u64,
+        /// Offset of the first byte wanted.
+        offset: u64,
+    },
+}
+
+/// The line's input follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observing {
+    /// Name of the numbered input stream.
+    pub incarnation: u64,
+    /// Offset of the first byte that will be sent.
+    pub offset: u64,
+    /// Input before this offset has been read from the line.
+    pub end: u64,
+    /// Over the OBSERVE's MAC and all of the above: [`crate::handshake`].
+    pub mac: Mac,
 }
 
 /// Names the line and offers versions.
@@ -318,6 +383,9 @@ macro_rules! codes {
     };
 }
 
+codes!(Parity, "parity", None = 1, Odd = 2, Even = 3, Mark = 4, Space = 5);
+codes!(StopBits, "stop_bits", One = 1, Two = 2, OnePointFive = 3);
+codes!(Flow, "flow", None = 1, XonXoff = 2, RtsCts = 3);
 codes!(RefuseWhy, "why", Held = 1, Reserved = 2, Group = 3, Mac = 4, Stopping = 5, Storage = 6);
 codes!(RevokeWhy, "why", Expired = 1, Replaced = 2, Stopping = 3, Misuse = 4);
 codes!(
@@ -352,6 +420,12 @@ impl Frame {
             Self::Event(_) => "EVENT",
             Self::Release(_) => "RELEASE",
             Self::Revoked(_) => "REVOKED",
+            Self::Observe(_) => "OBSERVE",
+            Self::Observing(_) => "OBSERVING",
+            Self::Settings(_) => "SETTINGS",
+            Self::SetSignals(_) => "SET_SIGNALS",
+            Self::Signals(_) => "SIGNALS",
+            Self::Break(_) => "BREAK",
             Self::Error(..) => "ERROR",
         }
     }
@@ -381,6 +455,24 @@ impl Frame {
             Self::Refuse(f) => {
                 f.encode(out);
                 out.put_slice(&f.mac);
+            }
+            Self::Observe(f) => {
+                f.encode(out);
+                out.put_slice(&f.mac);
+            }
+            Self::Observing(f) => {
+                f.encode(out);
+                out.put_slice(&f.mac);
+            }
+            Self::Settings(change) => change.encode(out),
+            Self::SetSignals(change) => change.encode(out),
+            Self::Signals(signals) => {
+                out.put_u8(0x32);
+                out.put_u8(signals.0);
+            }
+            Self::Break(ms) => {
+                out.put_u8(0x33);
+                out.put_u32(*ms);
             }
             Self::Input(f) => {
                 out.put_u8(0x10);
@@ -449,6 +541,15 @@ impl Frame {
             0x23 => {
                 Self::Revoked(Revoked { epoch: r.epoch()?, why: RevokeWhy::from_code(r.u8()?)? })
             }
+            0x06 => Self::Observe(Observe::decode(&mut r)?),
+            0x07 => Self::Observing(Observing::decode(&mut r)?),
+            0x30 => Self::Settings(SettingsChange::decode(&mut r)?),
+            0x31 => Self::SetSignals(SignalChange::decode(&mut r)?),
+            0x32 => Self::Signals(Signals::decode(&mut r)?),
+            0x33 => match r.u32()? {
+                ms @ 1..=MAX_BREAK => Self::Break(ms),
+                _ => return Err(DecodeError::BadValue("break")),
+            },
             0x7f => {
                 let code = ErrorCode::from_code(r.u8()?)?;
                 let text = r.rest("text", MAX_ERROR_TEXT)?;

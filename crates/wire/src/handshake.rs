@@ -1,4 +1,4 @@
-//! The MACs of CLAIM, GRANT and REFUSE.
+//! The MACs of CLAIM, GRANT, REFUSE, OBSERVE and OBSERVING.
 //!
 //! Each side proves that it has the group's key, for this connection (both nonces), this line (in
 //! HELLO) and these fields. A recorded CLAIM is worthless on another connection; a false terminal
@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use crate::{Claim, Grant, Hello, Key, Mac, Refuse, Welcome};
+use crate::{Claim, Grant, Hello, Key, Mac, Observe, Observing, Refuse, Welcome};
 
 /// Both sides' opening frames, as they were sent, with the key of the claim's group.
 #[derive(Debug, Clone)]
@@ -36,6 +36,21 @@ impl Transcript {
         let body = fields(|b| claim.encode(b));
         key.verify(&[b"linekeeper 1 claim", &self.opening, &body], &claim.mac)
     }
+
+    /// Fills in the MAC of an OBSERVE.
+    #[must_use]
+    pub fn sign_observe(&self, key: &Key, mut observe: Observe) -> Observe {
+        let body = fields(|b| observe.encode(b));
+        observe.mac = key.mac(&[b"linekeeper 2 observe", &self.opening, &body]);
+        observe
+    }
+
+    /// Whether the sender of the OBSERVE has the key and meant this connection.
+    #[must_use]
+    pub fn verify_observe(&self, key: &Key, observe: &Observe) -> bool {
+        let body = fields(|b| observe.encode(b));
+        key.verify(&[b"linekeeper 2 observe", &self.opening, &body], &observe.mac)
+    }
 }
 
 /// Fills in the grant's MAC. `claim` is the MAC of the answered CLAIM.
@@ -62,6 +77,21 @@ pub fn sign_refuse(key: &Key, claim: &Mac, mut refuse: Refuse) -> Refuse {
 #[must_use]
 pub fn verify_refuse(key: &Key, claim: &Mac, refuse: &Refuse) -> bool {
     key.verify(&[b"linekeeper 1 refuse", claim, &fields(|b| refuse.encode(b))], &refuse.mac)
+}
+
+/// Fills in the MAC of an OBSERVING. `observe` is the MAC of the answered OBSERVE.
+#[must_use]
+pub fn sign_observing(key: &Key, observe: &Mac, mut observing: Observing) -> Observing {
+    let body = fields(|b| observing.encode(b));
+    observing.mac = key.mac(&[b"linekeeper 2 observing", observe, &body]);
+    observing
+}
+
+/// Whether the OBSERVING answers our OBSERVE and comes from somebody with the key.
+#[must_use]
+pub fn verify_observing(key: &Key, observe: &Mac, observing: &Observing) -> bool {
+    let body = fields(|b| observing.encode(b));
+    key.verify(&[b"linekeeper 2 observing", observe, &body], &observing.mac)
 }
 
 fn fields(encode: impl FnOnce(&mut BytesMut)) -> BytesMut {

@@ -5,6 +5,7 @@
 //!
 //! Reading order:
 //! - [`time`], [`name`], [`epoch`], [`key`]: the words
+//! - [`settings`], [`signals`]: how a serial line is set, and the levels of its wires
 //! - [`cursor`]: bounded reading and writing
 //! - [`frame`], [`codec`], [`handshake`]: the line protocol over TCP
 //! - [`status`], [`heartbeat`], [`beacon`], [`datagram`]: what is multicast
@@ -25,6 +26,8 @@ pub mod handshake;
 pub mod heartbeat;
 pub mod key;
 pub mod name;
+pub mod settings;
+pub mod signals;
 pub mod status;
 pub mod time;
 
@@ -35,11 +38,14 @@ pub use datagram::{Datagram, DatagramError, MAX_DATAGRAM};
 pub use epoch::Epoch;
 pub use frame::{
     Ack, Claim, ErrorCode, EventKind, Fate, Frame, Grant, Hello, Input, LastFrame, LineEvent,
-    Output, Refuse, RefuseWhy, RevokeWhy, Revoked, Welcome, Written,
+    Observe, ObserveFrom, Observing, Output, Refuse, RefuseWhy, RevokeWhy, Revoked, Welcome,
+    Written,
 };
 pub use guard::Guard;
 pub use heartbeat::{Heartbeat, PeerEcho, Role};
 pub use key::{Key, KeyError, Mac};
 pub use name::{BootId, Name, NameError, Nonce};
+pub use settings::{Flow, LineSettings, Parity, SettingsChange, SettingsError, StopBits};
+pub use signals::{SignalChange, Signals};
 pub use status::{FreeCause, LineState, LineStatus};
 pub use time::Time;

@@ -22,6 +22,21 @@ pub struct LineSettings {
     pub flow: Flow,
 }
 
+/// What is to change of a line's settings; `None` leaves a setting as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SettingsChange {
+    /// Bits per second.
+    pub baud: Option<u32>,
+    /// Data bits per character.
+    pub data_bits: Option<u8>,
+    /// The parity bit.
+    pub parity: Option<Parity>,
+    /// The rest after a character.
+    pub stop_bits: Option<StopBits>,
+    /// How a receiver says "wait".
+    pub flow: Option<Flow>,
+}
+
 /// The parity bit of a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Parity {
@@ -158,6 +173,32 @@ impl LineSettings {
         let per_char = u128::from(self.char_bits_x2()) * HALF_NANOS_PER_SECOND;
         let chars = (nanos * u128::from(self.baud) - 1) / per_char;
         u64::try_from(chars).unwrap_or(u64::MAX)
+    }
+}
+
+impl LineSettings {
+    /// These settings with some of them changed. Whether the outcome is possible,
+    /// [`LineSettings::check`] says.
+    #[must_use]
+    pub fn with(mut self, change: SettingsChange) -> Self {
+        self.baud = change.baud.unwrap_or(self.baud);
+        self.data_bits = change.data_bits.unwrap_or(self.data_bits);
+        self.parity = change.parity.unwrap_or(self.parity);
+        self.stop_bits = change.stop_bits.unwrap_or(self.stop_bits);
+        self.flow = change.flow.unwrap_or(self.flow);
+        self
+    }
+}
+
+impl From<LineSettings> for SettingsChange {
+    fn from(all: LineSettings) -> Self {
+        Self {
+            baud: Some(all.baud),
+            data_bits: Some(all.data_bits),
+            parity: Some(all.parity),
+            stop_bits: Some(all.stop_bits),
+            flow: Some(all.flow),
+        }
     }
 }
 
