@@ -6,6 +6,7 @@
 //! - `peers`: those sockets
 //! - [`device`]: opened once, and again whenever it has gone
 //! - `listener`: accepts connections and finds out which line each is for
+//! - [`question`]: what a line's loop is asked and told
 //! - `beacons`: tells the group how its lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`report`]: logs and status
@@ -18,6 +19,7 @@ pub mod device;
 pub(crate) mod listener;
 pub mod options;
 pub(crate) mod peers;
+pub mod question;
 pub mod report;
 pub mod server;
 pub mod state;
