@@ -8,6 +8,7 @@
 //! - [`settings`], [`signals`]: how a serial line is set, and the levels of its wires
 //! - [`cursor`]: bounded reading and writing
 //! - [`frame`], [`codec`], [`handshake`]: the line protocol over TCP
+//! - [`telnet`], [`telnet_options`], [`rfc2217`]: what other programs speak on TCP
 //! - [`status`], [`heartbeat`], [`beacon`], [`datagram`]: what is multicast
 //! - [`guard`]: the switches by which tests prove that a guard is needed
 
@@ -26,9 +27,12 @@ pub mod handshake;
 pub mod heartbeat;
 pub mod key;
 pub mod name;
+pub mod rfc2217;
 pub mod settings;
 pub mod signals;
 pub mod status;
+pub mod telnet;
+pub mod telnet_options;
 pub mod time;
 
 pub use beacon::Beacon;
@@ -48,4 +52,5 @@ pub use name::{BootId, Name, NameError, Nonce};
 pub use settings::{Flow, LineSettings, Parity, SettingsChange, SettingsError, StopBits};
 pub use signals::{SignalChange, Signals};
 pub use status::{FreeCause, LineState, LineStatus};
+pub use telnet::{CrLf, TelnetCommand, TelnetEvent, TelnetParser};
 pub use time::Time;
