@@ -18,6 +18,7 @@ pub mod input;
 pub mod line;
 pub mod output;
 pub mod saved;
+pub mod telnet;
 
 pub use announcer::Announcer;
 pub use client::{ClientId, ClientKind};
