@@ -7,6 +7,10 @@
 //! - [`clock`]: `CLOCK_BOOTTIME`, the one clock of the house, and a timer on it
 //! - [`port`]: [`SerialPort`], the one type that moves bytes, over a [`Tty`] or a [`Pty`]
 //! - [`tty`]: opening and owning a serial device
+//! - [`policy`]: what becomes of the wires when it is opened and closed
+//! - [`control`]: what can be done to an open line beside moving bytes
+//! - [`signal_watch`]: being told when the far end moves a wire
+//! - [`parmrk`]: undoing the marks of line errors in the input
 //! - [`pty`]: a virtual serial port: the master of a PTY, its slave under a stable name
 //! - [`cable`]: a null-modem cable between two virtual ports, at character time
 //! - [`ports`]: which serial ports this machine has
@@ -17,21 +21,30 @@
 
 pub mod cable;
 pub mod clock;
+pub mod control;
 pub mod descriptor;
 pub mod dgram;
+mod modem;
+pub mod parmrk;
+pub mod policy;
 pub mod port;
 pub mod ports;
 pub mod process;
 pub mod pty;
+pub mod signal_watch;
 pub mod spawn;
 mod termios;
 pub mod tty;
 
 pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};
+pub use control::{Control, ControlError};
 pub use dgram::{DatagramSender, MulticastSocket, Received};
+pub use modem::LineCounts;
+pub use policy::{Level, OpenPolicy, Wires};
 pub use port::{Gone, PortError, SerialPort};
 pub use ports::{PortInfo, PortKind, UsbInfo};
 pub use pty::{Pty, PtyError, Slave};
+pub use signal_watch::{LineState, SignalWatch};
 pub use tty::{Difference, Tty, TtyError};
 pub use wire::{Flow, LineSettings, Parity, SettingsError, StopBits};

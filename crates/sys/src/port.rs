@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, Waker};
 
+use crate::control::Control;
+use crate::policy::OpenPolicy;
 use crate::pty::{Pty, PtyError, Slave};
 use crate::tty::{Difference, Tty, TtyError};
 use wire::LineSettings;
@@ -73,12 +75,32 @@ impl SerialPort {
         Tty::open(path, settings).map(Self::from)
     }
 
+    /// Opens the serial device at `path` with a say about its wires. See [`Tty::open_with`].
+    ///
+    /// # Errors
+    /// As [`Tty::open_with`]; nothing stays open or locked.
+    pub fn open_tty_with(
+        path: &Path,
+        settings: &LineSettings,
+        policy: &OpenPolicy,
+    ) -> Result<Self, TtyError> {
+        Tty::open_with(path, settings, policy).map(Self::from)
+    }
+
     /// Makes a virtual port and owns its master. See [`Pty::open`].
     ///
     /// # Errors
     /// As [`Pty::open`]; no link is left behind.
     pub fn open_pty(link: Option<&Path>, slave: Slave) -> Result<Self, PtyError> {
         Pty::open(link, slave).map(Self::from)
+    }
+
+    /// A handle for all that moves no bytes: settings, wires, counts, purges.
+    pub fn control(&self) -> Control {
+        match &self.device {
+            Device::Tty(tty) => tty.control(),
+            Device::Pty(pty) => pty.control(),
+        }
     }
 
     /// The name a user would know the port by: the device, or the link of a virtual port.

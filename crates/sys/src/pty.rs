@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -16,6 +17,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::control::{Control, Kind, Shared};
 use crate::descriptor::watch;
 use crate::termios::make_raw;
 
@@ -28,6 +30,8 @@ use crate::termios::make_raw;
 #[derive(Debug)]
 pub struct Pty {
     master: AsyncFd<OwnedFd>,
+    /// The same master, for all that moves no bytes.
+    shared: Arc<Shared>,
     /// Never read or written; see [`Slave::Held`].
     _slave: Option<OwnedFd>,
     slave_path: PathBuf,
@@ -98,16 +102,24 @@ impl Pty {
         let slave_path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
         let status = fcntl_getfl(&master).map_err(at("look at"))?;
         fcntl_setfl(&master, status | OFlags::NONBLOCK).map_err(at("set up"))?;
+        let again =
+            master.try_clone().map_err(|error| PtyError::Open { doing: "share", source: error })?;
+        let shared = Shared::new(again, link.unwrap_or(&slave_path), Kind::Master, false);
         let master = watch(master, Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| PtyError::Open { doing: "watch", source: error })?;
         let link = link.map(|path| Link::create(path, &slave_path)).transpose()?;
         let slave = (slave == Slave::Held).then_some(peer);
-        Ok(Self { master, _slave: slave, slave_path, link })
+        Ok(Self { master, shared, _slave: slave, slave_path, link })
     }
 
     /// The name to tell users: the link if there is one, else the slave itself.
     pub fn path(&self) -> &Path {
         self.link.as_ref().map_or(&self.slave_path, |link| &link.path)
+    }
+
+    /// A handle for all that moves no bytes. Here only the purges have an effect.
+    pub fn control(&self) -> Control {
+        self.shared.control()
     }
 
     /// The slave itself, like `/dev/pts/7`.

@@ -30,6 +30,7 @@ pub(crate) fn make_raw(termios: &mut Termios) {
     // lines without parity) would drop characters with a framing error and nobody would know.
     termios.input_modes -= InputModes::IGNPAR
         | InputModes::INPCK
+        | InputModes::PARMRK
         | InputModes::IXOFF
         | InputModes::IXANY
         | InputModes::IGNBRK;
@@ -70,8 +71,9 @@ pub(crate) fn builder(path: &Path, settings: &LineSettings) -> tokio_serial::Ser
 }
 
 /// Puts the tty into raw mode with `settings`, at once (TCSANOW): queued input stays readable,
-/// queued output is neither waited for nor thrown away.
-pub(crate) fn apply(fd: BorrowedFd<'_>, settings: &LineSettings) -> io::Result<()> {
+/// queued output is neither waited for nor thrown away. With `marks`, line errors and breaks come
+/// marked in the input; see [`crate::parmrk`].
+pub(crate) fn apply(fd: BorrowedFd<'_>, settings: &LineSettings, marks: bool) -> io::Result<()> {
     let mut termios = tcgetattr(fd)?;
     make_raw(&mut termios);
     let control = &mut termios.control_modes;
@@ -90,6 +92,11 @@ pub(crate) fn apply(fd: BorrowedFd<'_>, settings: &LineSettings) -> io::Result<(
         // A character with a wrong parity bit is then read as NUL, not as a good character.
         termios.input_modes |= InputModes::INPCK;
     }
+    if marks {
+        // Drivers report a missing stop bit, too, only with INPCK.
+        termios.input_modes |= InputModes::PARMRK | InputModes::INPCK;
+        termios.input_modes -= InputModes::BRKINT;
+    }
     match settings.flow {
         Flow::None => {}
         Flow::RtsCts => termios.control_modes |= ControlModes::CRTSCTS,
@@ -100,43 +107,66 @@ pub(crate) fn apply(fd: BorrowedFd<'_>, settings: &LineSettings) -> io::Result<(
     Ok(())
 }
 
-/// What the tty does that is not what `settings` say.
+/// Sets whether the last close drops DTR and RTS.
+pub(crate) fn set_hupcl(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    let mut termios = tcgetattr(fd)?;
+    if termios.control_modes.contains(ControlModes::HUPCL) == on {
+        return Ok(());
+    }
+    termios.control_modes.set(ControlModes::HUPCL, on);
+    tcsetattr(fd, OptionalActions::Now, &termios)?;
+    Ok(())
+}
+
+/// What the tty does. A speed that `wanted` will do for is given as wanted.
 ///
 /// tcsetattr succeeds when it could do *any* of what was asked, so only reading back tells.
-pub(crate) fn differences(
-    fd: BorrowedFd<'_>,
-    settings: &LineSettings,
-) -> io::Result<Vec<Difference>> {
+pub(crate) fn in_force(fd: BorrowedFd<'_>, wanted: &LineSettings) -> io::Result<LineSettings> {
     let termios = tcgetattr(fd)?;
     let control = termios.control_modes;
-    let mut found = Vec::new();
-    let mut note = |what: &'static str, wanted: String, got: String| {
-        if wanted != got {
-            found.push(Difference { what, wanted, got });
-        }
-    };
-    // A UART divides its clock: speeds within 2 % understand each other.
     let speed = termios.output_speed();
-    if speed.abs_diff(settings.baud) > settings.baud / 50 {
-        note("speed", settings.baud.to_string(), speed.to_string());
+    // A UART divides its clock: speeds within 2 % understand each other.
+    let near = speed.abs_diff(wanted.baud) <= wanted.baud / 50;
+    let data_bits = data_bits(control);
+    Ok(LineSettings {
+        baud: if near { wanted.baud } else { speed },
+        data_bits,
+        parity: parity(control),
+        stop_bits: match (control.contains(ControlModes::CSTOPB), data_bits) {
+            (false, _) => StopBits::One,
+            (true, 5) => StopBits::OnePointFive,
+            (true, _) => StopBits::Two,
+        },
+        flow: if control.contains(ControlModes::CRTSCTS) {
+            Flow::RtsCts
+        } else if termios.input_modes.contains(InputModes::IXON | InputModes::IXOFF) {
+            Flow::XonXoff
+        } else {
+            Flow::None
+        },
+    })
+}
+
+impl Difference {
+    /// Where what is in force is not what was wanted.
+    pub(crate) fn between(wanted: &LineSettings, got: &LineSettings) -> Vec<Self> {
+        let mut found = Vec::new();
+        let mut note = |what: &'static str, wanted: &dyn fmt::Display, got: &dyn fmt::Display| {
+            let (wanted, got) = (wanted.to_string(), got.to_string());
+            if wanted != got {
+                found.push(Self { what, wanted, got });
+            }
+        };
+        note("speed", &wanted.baud, &got.baud);
+        note("data bits", &wanted.data_bits, &got.data_bits);
+        note("parity", &wanted.parity, &got.parity);
+        // One and a half and two are one flag. Which it is follows from the data bits.
+        if (wanted.stop_bits == StopBits::One) != (got.stop_bits == StopBits::One) {
+            note("stop bits", &wanted.stop_bits, &got.stop_bits);
+        }
+        note("flow control", &wanted.flow, &got.flow);
+        found
     }
-    note("data bits", settings.data_bits.to_string(), data_bits(control).to_string());
-    note("parity", settings.parity.to_string(), parity(control).to_string());
-    let stop = match (control.contains(ControlModes::CSTOPB), settings.data_bits) {
-        (false, _) => StopBits::One,
-        (true, 5) => StopBits::OnePointFive,
-        (true, _) => StopBits::Two,
-    };
-    note("stop bits", settings.stop_bits.to_string(), stop.to_string());
-    let flow = if control.contains(ControlModes::CRTSCTS) {
-        Flow::RtsCts
-    } else if termios.input_modes.contains(InputModes::IXON | InputModes::IXOFF) {
-        Flow::XonXoff
-    } else {
-        Flow::None
-    };
-    note("flow control", settings.flow.to_string(), flow.to_string());
-    Ok(found)
 }
 
 impl fmt::Display for Difference {

@@ -10,26 +10,36 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::{FlockOperation, flock, major};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, ioctl_tiocexcl, tcgetattr, tcsetattr};
+use rustix::termios::{
+    ControlModes, OptionalActions, QueueSelector, Termios, ioctl_tiocexcl, tcflush, tcgetattr,
+    tcsetattr,
+};
 use serialport::SerialPort as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::SerialStream;
 
-use crate::termios::{apply, builder, differences};
+use crate::control::{Control, ControlError, Kind, Shared};
+use crate::policy::OpenPolicy;
+use crate::termios::{builder, set_hupcl};
 use wire::{LineSettings, SettingsError};
 
 pub use crate::termios::Difference;
 
 /// An open serial device, locked, raw and non-blocking. Make a [`crate::SerialPort`] of it to move
-/// bytes. On drop the settings it was found with are put back and the locks end.
+/// bytes. On drop the settings it was found with are put back, as far as [`OpenPolicy`] does not say
+/// otherwise, and the locks end.
 pub struct Tty {
     stream: SerialStream,
+    /// The same open device, for all that moves no bytes.
+    shared: Arc<Shared>,
     path: PathBuf,
     is_pty: bool,
+    policy: OpenPolicy,
     /// As the device was found; put back on drop.
     saved: Termios,
     differences: Vec<Difference>,
@@ -72,6 +82,14 @@ pub enum TtyError {
 }
 
 impl Tty {
+    /// As [`Self::open_with`], and no wire is moved at the opening or the closing.
+    ///
+    /// # Errors
+    /// See [`TtyError`].
+    pub fn open(path: &Path, settings: &LineSettings) -> Result<Self, TtyError> {
+        Self::open_with(path, settings, &OpenPolicy::default())
+    }
+
     /// Opens, locks and sets the device at `path`. Needs a tokio runtime with I/O enabled.
     ///
     /// A pseudo terminal is taken too; what it cannot do (parity, seven bits, modem lines) is
@@ -81,7 +99,11 @@ impl Tty {
     ///
     /// # Errors
     /// See [`TtyError`].
-    pub fn open(path: &Path, settings: &LineSettings) -> Result<Self, TtyError> {
+    pub fn open_with(
+        path: &Path,
+        settings: &LineSettings,
+        policy: &OpenPolicy,
+    ) -> Result<Self, TtyError> {
         let at = |doing| move |source| TtyError::Io { path: path.to_owned(), doing, source };
         settings.check().map_err(|source| TtyError::Settings { path: path.to_owned(), source })?;
         let probe = Probe::open(path)?;
@@ -90,8 +112,19 @@ impl Tty {
             at("open")(io::Error::from(error))
         })?;
         let Probe { file, saved, is_pty } = probe;
-        let mut tty =
-            Self { stream, path: path.to_owned(), is_pty, saved, differences: Vec::new() };
+        // SAFETY: the descriptor belongs to `stream`, which outlives this borrow.
+        let device = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        let device = device.try_clone_to_owned().map_err(at("share"))?;
+        let kind = if is_pty { Kind::Slave } else { Kind::Serial };
+        let mut tty = Self {
+            stream,
+            shared: Shared::new(device, path, kind, policy.marks),
+            path: path.to_owned(),
+            is_pty,
+            policy: *policy,
+            saved,
+            differences: Vec::new(),
+        };
         // Its shared lock would refuse the exclusive one below. The device itself stays open, so
         // closing this descriptor moves no modem line.
         drop(file);
@@ -106,8 +139,18 @@ impl Tty {
             // outlast a kill -9 of ours and shut our successor out.
             ioctl_tiocexcl(tty.fd()).map_err(|error| at("take exclusively")(error.into()))?;
         }
+        if let Some(on) = policy.open.hupcl.wanted() {
+            set_hupcl(tty.fd(), on).map_err(|error| at("set up")(error))?;
+        }
         tty.set_settings(settings)?;
+        policy.open.set_outputs(tty.fd(), path);
+        policy.tune(tty.fd(), path, Path::new("/sys"));
         Ok(tty)
+    }
+
+    /// A handle for all that moves no bytes.
+    pub fn control(&self) -> Control {
+        self.shared.control()
     }
 
     /// Changes the settings at once (TCSANOW), reads them back and logs what the device refused.
@@ -115,13 +158,7 @@ impl Tty {
     /// # Errors
     /// The settings contradict themselves, or the device refused all of them: the old ones stay.
     pub fn set_settings(&mut self, settings: &LineSettings) -> Result<(), TtyError> {
-        settings
-            .check()
-            .map_err(|source| TtyError::Settings { path: self.path.clone(), source })?;
-        let path = &self.path;
-        let at = |doing| move |source| TtyError::Io { path: path.clone(), doing, source };
-        apply(self.fd(), settings).map_err(at("set up"))?;
-        let found = differences(self.fd(), settings).map_err(at("read the settings back"))?;
+        let (_, found) = self.shared.set_settings(settings)?;
         for difference in &found {
             let path = self.path.display();
             if self.is_pty {
@@ -202,16 +239,37 @@ impl Tty {
 
 impl Drop for Tty {
     fn drop(&mut self) {
+        self.policy.close.set_outputs(self.fd(), &self.path);
+        // A pseudo terminal's close never waits, and what was written is the far end's already.
+        if self.policy.discard && !self.is_pty {
+            let _ = tcflush(self.fd(), QueueSelector::OFlush);
+        }
+        if let Some(on) = self.policy.close.hupcl.wanted() {
+            self.saved.control_modes.set(ControlModes::HUPCL, on);
+        }
         // Best effort: a device that is gone has no settings to put back.
         if let Err(error) = tcsetattr(self.fd(), OptionalActions::Now, &self.saved) {
             tracing::debug!(path = %self.path.display(), %error, "settings not put back");
         }
+        // A thread that is just leaving an ioctl may hold the device a moment longer than we. Whoever
+        // opens it next, perhaps ourselves, need not see it locked.
+        let _ = flock(self.fd(), FlockOperation::Unlock);
     }
 }
 
 impl fmt::Debug for Tty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tty").field("path", &self.path).field("is_pty", &self.is_pty).finish()
+    }
+}
+
+impl From<ControlError> for TtyError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Closed(path) => Self::NoDevice(path),
+            ControlError::Settings { path, source } => Self::Settings { path, source },
+            ControlError::Io { path, doing, source } => Self::Io { path, doing, source },
+        }
     }
 }
 
