@@ -7,7 +7,10 @@ use tokio_util::codec::Decoder;
 use wire::beacon::MAX_BEACON_LINES;
 use wire::frame::{MAX_ERROR_TEXT, MAX_FRAME, MAX_INPUT, MAX_NOTE, MAX_OUTPUT};
 use wire::heartbeat::MAX_MEMBERS;
-use wire::{Datagram, Frame, FrameCodec, Key, MAX_DATAGRAM, Name};
+use wire::rfc2217::{Command, Sender};
+use wire::telnet::{MAX_SUBNEGOTIATION, Verb};
+use wire::telnet_options::option;
+use wire::{CrLf, Datagram, Frame, FrameCodec, Key, MAX_DATAGRAM, Name, TelnetEvent, TelnetParser};
 
 /// One frame, type byte first.
 pub(crate) fn fuzz_frame(data: &[u8]) {
@@ -69,6 +72,78 @@ pub(crate) fn frames(pieces: &[&[u8]]) -> (Vec<Frame>, Option<String>) {
     }
     let end = FrameCodec.decode_eof(&mut buffer).err();
     (found, end.map(|error| error.to_string()))
+}
+
+/// Telnet: the same events, whole or in pieces. The first byte chooses the size of the pieces, and
+/// how data is taken at first.
+pub(crate) fn fuzz_telnet(data: &[u8]) {
+    let Some((how, stream)) = data.split_first() else { return };
+    let parser = || {
+        let mut parser = TelnetParser::new(if how & 1 == 0 { CrLf::Keep } else { CrLf::Cr });
+        parser.set_binary(how & 2 != 0);
+        if how & 4 != 0 {
+            parser.handle_urgent();
+        }
+        parser
+    };
+    let whole = telnet_events(parser(), &[stream]);
+    let size = usize::from(how >> 3).max(1);
+    let pieces: Vec<_> = stream.chunks(size).collect();
+    assert_eq!(telnet_events(parser(), &pieces), whole, "in pieces of {size}");
+    let len = |event: &TelnetEvent| match event {
+        TelnetEvent::Data(bytes) => bytes.len(),
+        TelnetEvent::Command(_) => 2,
+        TelnetEvent::Negotiation(..) => 3,
+        TelnetEvent::Subnegotiation(_, bytes) => {
+            assert!(bytes.len() <= MAX_SUBNEGOTIATION);
+            bytes.len() + 5
+        }
+    };
+    assert!(whole.iter().map(len).sum::<usize>() <= stream.len(), "more came out than went in");
+}
+
+/// One subnegotiation of COM-PORT from either side: what was understood is what is written, and
+/// understood again.
+pub(crate) fn fuzz_rfc2217(data: &[u8]) {
+    let sub = Bytes::copy_from_slice(&data[..data.len().min(MAX_SUBNEGOTIATION)]);
+    for sender in [Sender::Client, Sender::Server] {
+        let Some(command) = Command::decode(sender, &sub) else { continue };
+        assert!(!(command.settings_change().is_some() && command.signal_change().is_some()));
+        let mut out = BytesMut::new();
+        command.encode(sender, &mut out);
+        let events = telnet_events(TelnetParser::default(), &[&out]);
+        let [TelnetEvent::Subnegotiation(option::COM_PORT, again)] = &events[..] else {
+            panic!("{command:?} became {events:?}");
+        };
+        assert_eq!(Command::decode(sender, again), Some(command));
+    }
+}
+
+/// What a stream that comes in `pieces` says, adjacent data as one. Binary data begins and ends as
+/// the stream says.
+pub(crate) fn telnet_events(mut parser: TelnetParser, pieces: &[&[u8]]) -> Vec<TelnetEvent> {
+    let mut found = Vec::new();
+    for piece in pieces {
+        let mut input = Bytes::copy_from_slice(piece);
+        while let Some(event) = parser.handle_bytes(&mut input) {
+            match (&event, found.last_mut()) {
+                (TelnetEvent::Data(next), Some(TelnetEvent::Data(before))) => {
+                    *before = [&before[..], next].concat().into();
+                    continue;
+                }
+                (TelnetEvent::Negotiation(Verb::Will, option::BINARY), _) => {
+                    parser.set_binary(true);
+                }
+                (TelnetEvent::Negotiation(Verb::Wont, option::BINARY), _) => {
+                    parser.set_binary(false);
+                }
+                _ => {}
+            }
+            found.push(event);
+        }
+        assert!(input.is_empty(), "the parser takes all of its input");
+    }
+    found
 }
 
 /// The key of the corpus and of the golden bytes.

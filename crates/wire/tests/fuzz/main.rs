@@ -22,6 +22,16 @@ fn datagram_seeds() {
     assert!(each_seed("datagram", bodies::fuzz_datagram) >= 3);
 }
 
+#[test]
+fn telnet_seeds() {
+    assert!(each_seed("telnet", bodies::fuzz_telnet) >= 8);
+}
+
+#[test]
+fn rfc2217_seeds() {
+    assert!(each_seed("rfc2217", bodies::fuzz_rfc2217) >= 13, "one of every command");
+}
+
 /// Calls `body` with every seed, with each of its beginnings and with each byte of it spoilt.
 fn each_seed(folder: &str, body: impl Fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);

@@ -5,6 +5,7 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod telnet;
 mod values;
 
 use bodies::{frames, key};
@@ -194,7 +195,7 @@ fn fields_beyond_their_bounds_are_errors() {
     assert_eq!(message(0x12, &[0, 0, 0, 0, 0, 0, 0, 0, 2, 0x10, 1], 4098), note, "OUTPUT's note");
     assert_eq!(message(0x7f, &[1], 257), Some(DecodeError::BadValue("text")), "ERROR");
     assert_eq!(message(0x22, &[33], 33), Some(DecodeError::BadValue("reserve_for")), "a name");
-    assert_eq!(message(0x30, &[], 0), Some(DecodeError::UnknownFrame(0x30)));
+    assert_eq!(message(0x40, &[], 0), Some(DecodeError::UnknownFrame(0x40)));
 }
 
 #[test]
