@@ -3,12 +3,18 @@
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use wire::telnet::{IAC, SB, SE, Verb, encode_data, encode_negotiation, encode_subnegotiation};
 use wire::{CrLf, TelnetEvent, TelnetParser};
 
 use crate::bodies::{self, telnet_events};
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn any_chunking_gives_the_same_telnet(how in 0..8_u8, size in 1..32_u8, stream in stream()) {
         bodies::fuzz_telnet(&[&[how | size << 3], &stream[..]].concat());
