@@ -144,6 +144,7 @@ fn list_of_ports() {
         manufacturer: Some("FTDI".to_owned()),
         product: Some("FT232R USB UART".to_owned()),
         interface: Some(0),
+        port: 0,
         location: "1-1.2".to_owned(),
     };
     let found = [PortInfo {

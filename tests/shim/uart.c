@@ -53,8 +53,9 @@ struct termios2 {
 };
 #define KERNEL_TERMIOS_SIZE 36 /* struct termios2 without its speeds */
 
-/* What a pseudo terminal drops, or (PARMRK) would do to bytes that the test has marked already. */
-#define OWN_CFLAG ((uint32_t)(CSIZE | PARENB | PARODD | CMSPAR))
+/* What a pseudo terminal drops, has off where a UART has it on (HUPCL), or would do to bytes that
+   the test has marked already (PARMRK). */
+#define OWN_CFLAG ((uint32_t)(CSIZE | PARENB | PARODD | CMSPAR | HUPCL))
 #define OWN_IFLAG ((uint32_t)(PARMRK | INPCK))
 
 static volatile struct uart *uart;

@@ -73,7 +73,7 @@ impl Uart {
         let uart = Self::at(dir).unwrap();
         uart.set_features(MODEM | COUNTS | WAIT | BREAK | SERIAL);
         uart.set(OUTPUTS, TIOCM_DTR | TIOCM_RTS);
-        uart.set(CFLAG, CS8);
+        uart.set(CFLAG, CS8 | HUPCL);
         Some(uart)
     }
 

@@ -14,6 +14,7 @@
 //! - [`pty`]: a virtual serial port: the master of a PTY, its slave under a stable name
 //! - [`cable`]: a null-modem cable between two virtual ports, at character time
 //! - [`ports`]: which serial ports this machine has
+//! - [`device_name`]: a name that finds an adapter wherever it is plugged in
 //! - [`dgram`]: multicast and unicast datagrams, with the TTL they arrived with
 //! - [`descriptor`]: waiting for any other descriptor from crates that forbid `unsafe`
 //! - [`process`]: sub-reaper, descendants, and a poll with a boottime deadline
@@ -23,7 +24,10 @@ pub mod cable;
 pub mod clock;
 pub mod control;
 pub mod descriptor;
+pub mod device_name;
 pub mod dgram;
+#[cfg(test)]
+mod machine;
 mod modem;
 pub mod parmrk;
 pub mod policy;
@@ -39,6 +43,7 @@ pub mod tty;
 pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};
 pub use control::{Control, ControlError};
+pub use device_name::{DeviceName, DeviceNameError, ResolveError, UsbName};
 pub use dgram::{DatagramSender, MulticastSocket, Received};
 pub use modem::LineCounts;
 pub use policy::{Level, OpenPolicy, Wires};

@@ -54,6 +54,8 @@ pub struct UsbInfo {
     pub product: Option<String>,
     /// Number of the interface within the adapter; adapters with several ports have several.
     pub interface: Option<u8>,
+    /// Number of the port within the interface; a few adapters have several on one.
+    pub port: u32,
     /// The socket: bus and chain of hub ports, like `1-1.2`.
     pub location: String,
 }
@@ -115,6 +117,7 @@ impl UsbInfo {
             manufacturer: text(&device.join("manufacturer")),
             product: text(&device.join("product")),
             interface: None,
+            port: 0,
             location: name_of(device),
         })
     }
@@ -123,18 +126,18 @@ impl UsbInfo {
         format!("usb:{:04x}:{:04x}@{}", self.vid, self.pid, self.location)
     }
 
-    /// `port` counts the ports of one interface.
-    fn stable_id(&self, port: u32) -> String {
+    fn stable_id(&self) -> String {
         let mut id = match &self.serial {
-            Some(serial) => format!("usb:serial={serial}"),
-            None => self.by_location(),
+            // A comma would end the serial number where the name is read back.
+            Some(serial) if !serial.contains(',') => format!("usb:serial={serial}"),
+            _ => self.by_location(),
         };
         // First ports go without, so that an ordinary adapter has a plain name.
         if let Some(interface @ 1..) = self.interface {
             id += &format!(",if={interface}");
         }
-        if port > 0 {
-            id += &format!(",port={port}");
+        if self.port > 0 {
+            id += &format!(",port={}", self.port);
         }
         id
     }
@@ -183,9 +186,9 @@ fn port(root: &Path, name: &str, by_id: &HashMap<String, PathBuf>) -> Option<Por
             Some("usb") => {
                 // An interface has no vendor: the adapter is one step further up.
                 let Some(usb) = UsbInfo::read(step) else { continue };
-                let usb = UsbInfo { interface, ..usb };
                 let port = text(&device.join("port_number")).and_then(|text| text.parse().ok());
-                stable_id = usb.stable_id(port.unwrap_or(0));
+                let usb = UsbInfo { interface, port: port.unwrap_or(0), ..usb };
+                stable_id = usb.stable_id();
                 kind = PortKind::Usb(usb);
             }
             Some("pci") => {
@@ -241,71 +244,15 @@ fn natural(name: &str) -> (String, u32) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
+    use crate::machine::{Machine, ROOT};
 
-    /// A machine made of files.
-    struct Machine(tempfile::TempDir);
-
-    impl Machine {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            for path in ["sys/class/tty", "dev/serial/by-id"] {
-                fs::create_dir_all(dir.path().join(path)).unwrap();
-            }
-            Self(dir)
-        }
-
-        fn write(&self, path: &str, text: &str) {
-            let path = self.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, format!("{text}\n")).unwrap();
-        }
-
-        fn link(&self, path: &str, target: &str) {
-            let path = self.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            symlink(self.0.path().join(target), path).unwrap();
-        }
-
-        /// A tty `name` whose device directory is `device`.
-        fn tty(&self, name: &str, device: &str, subsystem: &str, driver: &str) {
-            self.write(&format!("{device}/tty/{name}/dev"), "188:0");
-            self.link(&format!("sys/class/tty/{name}"), &format!("{device}/tty/{name}"));
-            self.link(&format!("{device}/tty/{name}/device"), device);
-            self.link(&format!("{device}/subsystem"), &format!("sys/bus/{subsystem}"));
-            self.link(&format!("{device}/driver"), &format!("sys/bus/drivers/{driver}"));
-            self.write(&format!("dev/{name}"), "");
-        }
-
-        fn usb(&self, device: &str, serial: &str) {
-            self.link(&format!("{device}/subsystem"), "sys/bus/usb");
-            self.write(&format!("{device}/idVendor"), "0403");
-            self.write(&format!("{device}/idProduct"), "6001");
-            self.write(&format!("{device}/serial"), serial);
-            self.write(&format!("{device}/manufacturer"), "FTDI");
-            self.write(&format!("{device}/product"), "FT232R USB UART");
-        }
-
-        /// A usb-serial port `name` on interface `number` of the adapter at `device`.
-        fn usb_tty(&self, name: &str, device: &str, number: u8) {
-            let adapter = name_of(Path::new(device));
-            let interface = format!("{device}/{adapter}:1.{number}");
-            self.link(&format!("{interface}/subsystem"), "sys/bus/usb");
-            self.write(&format!("{interface}/bInterfaceNumber"), &format!("{number:02x}"));
-            self.tty(name, &format!("{interface}/{name}"), "usb-serial", "ftdi_sio");
-        }
-
-        fn ids(&self) -> Vec<(String, String)> {
-            list_in(self.0.path())
-                .into_iter()
-                .map(|port| (port.path.display().to_string(), port.stable_id))
-                .collect()
-        }
+    fn ids(machine: &Machine) -> Vec<(String, String)> {
+        list_in(machine.root())
+            .into_iter()
+            .map(|port| (port.path.display().to_string(), port.stable_id))
+            .collect()
     }
-
-    const ROOT: &str = "sys/devices/pci0000:00/0000:00:14.0";
 
     #[test]
     fn a_usb_adapter_is_described_in_full() {
@@ -315,7 +262,7 @@ mod tests {
         machine.usb_tty("ttyUSB0", &format!("{ROOT}/usb1/1-1/1-1.2"), 0);
         machine.link("dev/serial/by-id/usb-FTDI_A10KZP45-if00-port0", "dev/ttyUSB0");
         assert_eq!(
-            list_in(machine.0.path()),
+            list_in(machine.root()),
             [PortInfo {
                 path: "/dev/ttyUSB0".into(),
                 by_id: Some("/dev/serial/by-id/usb-FTDI_A10KZP45-if00-port0".into()),
@@ -326,6 +273,7 @@ mod tests {
                     manufacturer: Some("FTDI".into()),
                     product: Some("FT232R USB UART".into()),
                     interface: Some(0),
+                    port: 0,
                     location: "1-1.2".into(),
                 }),
                 driver: Some("ftdi_sio".into()),
@@ -344,7 +292,7 @@ mod tests {
         }
         let third = format!("{device}/1-3:1.2/ttyUSB2/port_number");
         machine.write(&third, "1");
-        let ids: Vec<_> = machine.ids().into_iter().map(|(_, id)| id).collect();
+        let ids: Vec<_> = ids(&machine).into_iter().map(|(_, id)| id).collect();
         assert_eq!(ids, ["usb:serial=QUAD", "usb:serial=QUAD,if=1", "usb:serial=QUAD,if=2,port=1"]);
     }
 
@@ -362,7 +310,7 @@ mod tests {
             ("/dev/ttyUSB10", "usb:0403:6001@1-2"),
             ("/dev/ttyUSB11", "usb:0403:6001@1-4"),
         ];
-        assert_eq!(machine.ids(), expected.map(|(path, id)| (path.into(), id.into())));
+        assert_eq!(ids(&machine), expected.map(|(path, id)| (path.into(), id.into())));
     }
 
     #[test]
@@ -377,7 +325,7 @@ mod tests {
         machine.write("sys/devices/virtual/tty/tty1/dev", "4:1");
         machine.link("sys/class/tty/tty1", "sys/devices/virtual/tty/tty1");
         machine.write("dev/tty1", "");
-        let found = list_in(machine.0.path());
+        let found = list_in(machine.root());
         let words: Vec<_> = found
             .iter()
             .map(|p| (p.path.to_str().unwrap(), &p.kind, p.stable_id.as_str(), p.driver.as_deref()))

@@ -55,6 +55,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn opening_and_closing_moves_no_wire_by_default() {
     line_story(async |uart, _near| {
+        assert!(uart.hupcl(), "as a UART begins");
         let port = open(&uart, &OpenPolicy::default());
         assert!(!uart.hupcl(), "a crash now would drop DTR");
         drop(port);
@@ -77,6 +78,17 @@ fn a_policy_moves_the_wires_in_one_step_at_open_and_at_close() {
         assert_eq!(moved(&uart), ["dtr=0 rts=1"]);
         drop(port);
         assert_eq!(moved(&uart), ["dtr=0 rts=1", "dtr=0 rts=0"]);
+        assert!(uart.hupcl());
+    });
+}
+
+#[test]
+fn what_was_found_is_put_back_if_asked() {
+    line_story(async |uart, _near| {
+        let close = Wires { hupcl: Level::Keep, ..Wires::default() };
+        let port = open(&uart, &OpenPolicy { close, ..OpenPolicy::default() });
+        assert!(!uart.hupcl());
+        drop(port);
         assert!(uart.hupcl());
     });
 }
