@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use failover_node::core::profile::Profile;
 use sys::LineSettings;
 
 use crate::answerer::Misdeeds;
+use crate::bench::BenchArgs;
+use crate::bench::floor::Pair;
 use crate::far::Wire;
 use crate::settings::{MAX_NODES, Settings};
 
@@ -39,6 +42,21 @@ pub struct Cli {
 /// What to do instead of a run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure the terminal server beside a floor, ser2net and socat
+    Bench(BenchArgs),
+    /// The floor: copies between TCP and devices until it is killed
+    #[command(hide = true)]
+    Floor {
+        /// Which ones, as ADDR:PORT=DEVICE.
+        #[arg(required = true)]
+        pairs: Vec<Pair>,
+    },
+    /// A client that has a line until it is killed
+    #[command(hide = true)]
+    Holder {
+        /// Where the line is.
+        address: SocketAddr,
+    },
     /// The nodes' payload: answer the records of a line
     #[command(hide = true)]
     Answerer(Misdeeds),

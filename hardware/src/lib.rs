@@ -20,9 +20,11 @@
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
 //! - [`cli`], [`program`]: the binary
+//! - [`bench`]: the terminal server's speed and cost beside others
 //! - [`error`]: why the lab cannot go on
 
 pub mod answerer;
+pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod control;

@@ -1,5 +1,6 @@
 //! What the binary does with its command line.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 
@@ -7,9 +8,10 @@ use daemon::{Exit, Failure, OrExit, SignalEvent, Signals};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sys::boottime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::answerer::{misdeeds, run as answerer};
+use crate::bench::{self, BenchArgs};
 use crate::chain::Chain;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::deed::Deed;
@@ -43,6 +45,15 @@ pub fn main(cli: Cli) -> Result<End, Failure> {
             answerer::Ended::Asked => Ok(End::Usual(Exit::Ok)),
             answerer::Ended::Crashed => Ok(End::Usual(Exit::Software)),
         },
+        Some(Command::Bench(args)) => measure(args),
+        Some(Command::Floor { pairs }) => {
+            bench::floor::run(&pairs).or_exit(Exit::Io)?;
+            Ok(End::Usual(Exit::Ok))
+        }
+        Some(Command::Holder { address }) => {
+            bench::next::hold(address).or_exit(Exit::Unavailable)?;
+            Ok(End::Usual(Exit::Ok))
+        }
         Some(Command::Grandchild { dir }) => {
             misdeeds::grandchild(&dir).or_exit(Exit::Io)?;
             Ok(End::Usual(Exit::Ok))
@@ -78,6 +89,51 @@ fn run(args: &RunArgs) -> Result<End, Failure> {
     let Some(report) = report else { return Ok(End::Interrupted) };
     print(args, &report)?;
     Ok(End::Usual(if report.pass { Exit::Ok } else { Exit::Negative }))
+}
+
+/// Runs the bench on a thread of its own, so that a signal can end it at any time.
+fn measure(args: BenchArgs) -> Result<End, Failure> {
+    if let Some(page) = &args.doc {
+        bench::document::check(page).or_exit(Exit::Io)?;
+    }
+    let programs = Programs::find(args.bin_dir.as_deref()).or_exit(Exit::Unavailable)?;
+    let dir =
+        tempfile::Builder::new().prefix("lab-bench-").tempdir().or_exit(Exit::CannotCreate)?;
+    let (done, is_done) = oneshot::channel();
+    let work = {
+        let (args, dir) = (args.clone(), dir.path().to_owned());
+        move || {
+            // Nobody listens any more if a signal came.
+            let _ = done.send(bench::suite::run(&args, programs, &dir));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let report = runtime.or_exit(Exit::OsError)?.block_on(async {
+        let mut signals = Signals::listen().or_exit(Exit::OsError)?;
+        thread::Builder::new().name("bench".to_owned()).spawn(work).or_exit(Exit::OsError)?;
+        tokio::select! {
+            biased;
+            // The servers end with this process.
+            () = interrupted(&mut signals) => Ok(None),
+            // A panic was shown when it happened.
+            report = is_done => report.or_exit(Exit::Software).map(Some),
+        }
+    })?;
+    let Some(report) = report else { return Ok(End::Interrupted) };
+    let report = report.or_exit(Exit::Unavailable)?;
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).or_exit(Exit::Software)? + "\n",
+        false => bench::table::render(&report),
+    };
+    write_out(write!(anstream::stdout(), "{text}"))?;
+    if let Some(path) = &args.plot {
+        fs::write(path, bench::plot::svg(&report)).or_exit(Exit::CannotCreate)?;
+    }
+    if let Some(path) = &args.doc {
+        bench::document::rewrite(path, &bench::table::markdown(&report)).or_exit(Exit::Io)?;
+    }
+    let harm = report.faults.iter().any(|fault| fault.contender == bench::Contender::Ours);
+    Ok(End::Usual(if harm { Exit::Negative } else { Exit::Ok }))
 }
 
 async fn interrupted(signals: &mut Signals) {
@@ -149,6 +205,10 @@ fn print(args: &RunArgs, report: &LabReport) -> Result<(), Failure> {
         // The document may go to a file; the verdict is for whoever sits here.
         let _ = write!(anstream::stderr(), "{}", show::table(report));
     }
+    write_out(written)
+}
+
+fn write_out(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         // A reader that has gone has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -151,6 +151,48 @@ fn ended_by(signal: Signal) -> (std::process::ExitStatus, tempfile::TempDir) {
 }
 
 #[test]
+fn a_quick_bench_measures_everything_and_loses_nothing() {
+    let _turn = Turn::take();
+    let page = tempfile::tempdir().unwrap();
+    let (doc, plot) = (page.path().join("page.md"), page.path().join("plot.svg"));
+    std::fs::write(&doc, "# Page\n<!-- bench:begin -->\n<!-- bench:end -->\nrest\n").unwrap();
+    let [doc, plot] = [&doc, &plot].map(|path| path.to_str().unwrap());
+    let bin_dir = programs().terminal_server.parent().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(LAB);
+    command.args(["bench", "--quick", "--json", "--doc", doc, "--plot", plot, "--bin-dir"]);
+    let output = command.arg(bin_dir).env("TMPDIR", dir.path()).output().unwrap();
+    let progress = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{progress}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["faults"].as_array().unwrap().len(), 0, "{report:#}");
+    let figure = |row: &Value, who: &str| row["cells"][who]["median"].as_f64();
+    let rows = report["rows"].as_array().unwrap();
+    for what in ["bulk", "round trip", "next client", "lost in", "idle", "stalled"] {
+        let row = rows.iter().find(|row| row["what"].as_str().unwrap().contains(what)).unwrap();
+        let whose = if what == "lost in" { "ours" } else { "floor" };
+        assert!(figure(row, whose).is_some(), "{row:#}");
+    }
+    let page = std::fs::read_to_string(doc).unwrap();
+    assert!(page.contains("| bulk, client to line | MB/s |") && page.ends_with("rest\n"), "{page}");
+    assert!(std::fs::read_to_string(plot).unwrap().starts_with("<svg "));
+    assert_eq!(left(dir.path()), 0);
+}
+
+#[test]
+fn a_page_without_marks_is_left_as_it_is() {
+    let page = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(page.path(), "# Page\n").unwrap();
+    let mut command = Command::new(LAB);
+    command.args(["bench", "--quick", "--doc"]).arg(page.path());
+    let output = command.arg("--bin-dir").arg(programs().lab.parent().unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("<!-- bench:begin -->"), "{words}");
+    assert_eq!(std::fs::read_to_string(page.path()).unwrap(), "# Page\n");
+}
+
+#[test]
 fn ctrl_c_ends_everything() {
     let _turn = Turn::take();
     let (status, dir) = ended_by(Signal::INT);
