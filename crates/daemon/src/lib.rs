@@ -9,6 +9,7 @@
 //! - [`notify`]: what systemd is told
 //! - [`program`]: what every `main` does alike
 //! - [`ports`]: this machine's serial ports, as `--list` shows them
+//! - [`owner`]: who shall own a file, as people write it
 //! - [`secrets`]: key files that nobody else could have read
 //! - [`status`]: the local socket that a running daemon answers on, and its client
 //!
@@ -19,6 +20,7 @@ pub mod args;
 pub mod exit;
 pub mod logs;
 pub mod notify;
+pub mod owner;
 pub mod ports;
 pub mod program;
 pub mod secrets;
@@ -27,8 +29,9 @@ pub mod status;
 
 pub use exit::{Exit, Failure, OrExit};
 pub use logs::LogFormat;
+pub use owner::Owner;
 pub use signals::{SignalEvent, Signals};
-pub use status::{Request, RequestError, StatusError, StatusSocket};
+pub use status::{Request, RequestError, StatusError, StatusSocket, Upgraded};
 
 // What a program is told to stop by, so that it need not name tokio-util itself.
 pub use tokio_util::sync::CancellationToken;

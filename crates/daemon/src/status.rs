@@ -3,12 +3,15 @@
 //! A client connects to the Unix socket, sends one JSON object with a `command` on one line and
 //! gets one JSON value on one line. The socket decides nothing: it hands a [`Request`] to the
 //! program's one loop, which answers when it gets to it. A reply `{"error": "..."}` is a refusal.
+//!
+//! A request may also end with an upgrade: after the reply the connection is no longer the status
+//! socket's but the program's, which speaks on it what both sides know from the command.
 
 mod client;
 mod server;
 
-pub use client::{RequestError, request, request_async};
-pub use server::{Request, StatusError, StatusSocket};
+pub use client::{RequestError, request, request_async, upgrade_async};
+pub use server::{Request, StatusError, StatusSocket, Upgraded};
 
 use std::time::Duration;
 

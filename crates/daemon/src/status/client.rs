@@ -101,6 +101,32 @@ pub async fn request_async(
     decode(path, &line)
 }
 
+/// As [`request_async`], for a command whose connection goes on after the reply: that, the reply,
+/// and what came after it already.
+///
+/// # Errors
+/// See [`RequestError`].
+pub async fn upgrade_async(
+    path: &Path,
+    program: &str,
+    request: &impl Serialize,
+) -> Result<(tokio::net::UnixStream, Value, Vec<u8>), RequestError> {
+    let call = async {
+        let mut stream = tokio::net::UnixStream::connect(path).await?;
+        tolerate_refusal(stream.write_all(&encode(request)?).await)?;
+        let mut line = Vec::new();
+        let mut bounded = tokio::io::BufReader::new((&mut stream).take(MAX_REPLY as u64));
+        bounded.read_until(b'\n', &mut line).await?;
+        let after = bounded.buffer().to_vec();
+        Ok((stream, line, after))
+    };
+    let called = tokio::time::timeout(ANSWER_TIMEOUT, call).await;
+    let (stream, line, after) = called
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(|error| judge(path, program, error))?;
+    Ok((stream, decode(path, &line)?, after))
+}
+
 impl From<&RequestError> for Exit {
     fn from(error: &RequestError) -> Self {
         match error {
@@ -160,7 +186,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::status::{MAX_CLIENTS, MAX_REQUEST, Request, StatusError, StatusSocket};
+    use crate::status::{MAX_CLIENTS, MAX_REQUEST, Request, StatusError, StatusSocket, Upgraded};
 
     /// A daemon that answers `status` and `slow`, refuses the rest, and its socket.
     struct Daemon {
@@ -188,6 +214,9 @@ mod tests {
                         request.reply("at last");
                     })),
                     "drop" => drop(request),
+                    "echo" => {
+                        request.upgrade("go on", |upgraded| drop(tokio::spawn(echo(upgraded))))
+                    }
                     _ => request.refuse("no such command"),
                 }
             }
@@ -195,6 +224,45 @@ mod tests {
         let stop = CancellationToken::new();
         let served = tokio::spawn(socket.serve(send, stop.clone()));
         Daemon { path, stop, served, _dir: dir }
+    }
+
+    /// Says who is there, then gives back what comes.
+    async fn echo(upgraded: Upgraded) {
+        let Upgraded { mut stream, inbox, user } = upgraded;
+        let mut text = format!("{user}\n").into_bytes();
+        text.extend(inbox);
+        stream.write_all(&text).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        tokio::io::copy(&mut read, &mut write).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_an_upgrade_the_connection_is_the_programs() {
+        let daemon = daemon().await;
+        let body = json!({ "command": "echo" });
+        let (mut stream, reply, mut got) =
+            upgrade_async(&daemon.path, "failover-node", &body).await.unwrap();
+        assert_eq!(reply, json!("go on"));
+        // The daemon's stop is for those who ask, not for those who were handed over.
+        daemon.stop.cancel();
+        daemon.served.await.unwrap();
+        stream.write_all(b"\x00bytes").await.unwrap();
+        stream.shutdown().await.unwrap();
+        stream.read_to_end(&mut got).await.unwrap();
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.starts_with("uid ") && got.ends_with("\n\0bytes"), "{got:?}");
+        assert!(got.contains(&format!(" pid {}\n", std::process::id())), "{got:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_ahead_of_the_upgrade_is_not_lost() {
+        let daemon = daemon().await;
+        let mut stream = tokio::net::UnixStream::connect(&daemon.path).await.unwrap();
+        stream.write_all(b"{\"command\":\"echo\"}\nearly").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut got = String::new();
+        stream.read_to_string(&mut got).await.unwrap();
+        assert!(got.starts_with("\"go on\"\nuid ") && got.ends_with("\nearly"), "{got:?}");
     }
 
     async fn ask(path: &Path, body: Value) -> Result<Value, RequestError> {

@@ -30,7 +30,24 @@ pub struct Request {
     pub command: String,
     /// The whole object as sent, `command` included.
     pub body: Map<String, Value>,
-    reply: oneshot::Sender<Value>,
+    reply: oneshot::Sender<Reply>,
+}
+
+/// A connection whose request was answered and that now belongs to the program.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// The connection, past the line end of the reply.
+    pub stream: UnixStream,
+    /// What the client has sent after its request already.
+    pub inbox: Vec<u8>,
+    /// The process at the other end, for people: `uid 1000 pid 4711`.
+    pub user: String,
+}
+
+/// The one value that is sent, and who gets the connection after that.
+struct Reply {
+    value: Value,
+    then: Option<Box<dyn FnOnce(Upgraded) + Send>>,
 }
 
 /// Why there is no status socket. Nothing was replaced then.
@@ -140,55 +157,100 @@ impl StatusSocket {
 
 impl Request {
     /// A request that did not come from the socket, and where its answer will arrive.
-    pub fn new(command: &str, body: Map<String, Value>) -> (Self, oneshot::Receiver<Value>) {
+    pub fn new(
+        command: &str,
+        body: Map<String, Value>,
+    ) -> (Self, impl Future<Output = Option<Value>>) {
+        let (request, answer) = Self::with_reply(command, body);
+        (request, async { answer.await.ok().map(|reply| reply.value) })
+    }
+
+    fn with_reply(command: &str, body: Map<String, Value>) -> (Self, oneshot::Receiver<Reply>) {
         let (reply, answer) = oneshot::channel();
         (Self { command: command.to_owned(), body, reply }, answer)
     }
 
     /// Answers with `value`. Never waits; a client that has gone is no error.
     pub fn reply(self, value: impl Serialize) {
-        let value = serde_json::to_value(value)
-            .unwrap_or_else(|error| refusal(&format!("the answer is no JSON: {error}")));
-        let _ = self.reply.send(value);
+        let _ = self.reply.send(Reply { value: to_value(value), then: None });
+    }
+
+    /// Answers with `value`, and when the client has been sent that, `then` gets the connection. It
+    /// is called on the runtime's thread and may not wait. It is not called if the client has gone.
+    pub fn upgrade(self, value: impl Serialize, then: impl FnOnce(Upgraded) + Send + 'static) {
+        let _ = self.reply.send(Reply { value: to_value(value), then: Some(Box::new(then)) });
     }
 
     /// Refuses with a reason in plain words.
     pub fn refuse(self, reason: &str) {
-        let _ = self.reply.send(refusal(reason));
+        let _ = self.reply.send(Reply { value: refusal(reason), then: None });
     }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { value, then } = self;
+        f.debug_struct("Reply").field("value", value).field("upgrade", &then.is_some()).finish()
+    }
+}
+
+fn to_value(value: impl Serialize) -> Value {
+    serde_json::to_value(value)
+        .unwrap_or_else(|error| refusal(&format!("the answer is no JSON: {error}")))
 }
 
 /// One client from request to reply.
-async fn converse(stream: UnixStream, requests: mpsc::Sender<Request>) {
-    let (read, mut write) = stream.into_split();
-    let reply = match timeout(CLIENT_TIMEOUT, read_request(read)).await {
+async fn converse(mut stream: UnixStream, requests: mpsc::Sender<Request>) {
+    let mut inbox = Vec::new();
+    let reply = match timeout(CLIENT_TIMEOUT, read_request(&mut stream, &mut inbox)).await {
         Ok(Ok(body)) => ask(body, &requests).await,
-        Ok(Err(reason)) => refusal(&reason),
-        Err(_) => refusal("no request came in time"),
+        Ok(Err(reason)) => Err(reason),
+        Err(_) => Err("no request came in time".to_owned()),
     };
+    let Reply { value, then } =
+        reply.unwrap_or_else(|reason| Reply { value: refusal(&reason), then: None });
     // A client that does not take its answer has gone; there is nobody to tell.
-    let _ = timeout(CLIENT_TIMEOUT, write.write_all(&line(&reply))).await;
+    let sent = timeout(CLIENT_TIMEOUT, stream.write_all(&line(&value))).await;
+    if let (Some(then), Ok(Ok(()))) = (then, sent) {
+        let user = user(&stream);
+        then(Upgraded { stream, inbox, user });
+    }
 }
 
-async fn ask(body: Map<String, Value>, requests: &mpsc::Sender<Request>) -> Value {
+async fn ask(body: Map<String, Value>, requests: &mpsc::Sender<Request>) -> Result<Reply, String> {
     let Some(command) = body.get("command").and_then(Value::as_str).map(str::to_owned) else {
-        return refusal("the request has no `command`");
+        return Err("the request has no `command`".to_owned());
     };
-    let (request, answer) = Request::new(&command, body);
+    let (request, answer) = Request::with_reply(&command, body);
     if requests.try_send(request).is_err() {
-        return refusal("the daemon is busy or stopping");
+        return Err("the daemon is busy or stopping".to_owned());
     }
     match timeout(REPLY_TIMEOUT, answer).await {
-        Ok(Ok(value)) => value,
-        Ok(Err(_)) => refusal("the daemon is stopping"),
-        Err(_) => refusal("the daemon did not answer in time"),
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(_)) => Err("the daemon is stopping".to_owned()),
+        Err(_) => Err("the daemon did not answer in time".to_owned()),
     }
 }
 
-async fn read_request(read: impl AsyncReadExt + Unpin) -> Result<Map<String, Value>, String> {
+fn user(stream: &UnixStream) -> String {
+    match stream.peer_cred() {
+        Ok(cred) => {
+            let pid = cred.pid().map(|pid| format!(" pid {pid}")).unwrap_or_default();
+            format!("uid {}{pid}", cred.uid())
+        }
+        Err(_) => "local".to_owned(),
+    }
+}
+
+/// The request; what came with it and after it goes into `after`.
+async fn read_request(
+    stream: &mut UnixStream,
+    after: &mut Vec<u8>,
+) -> Result<Map<String, Value>, String> {
     let mut text = Vec::new();
-    let mut bounded = BufReader::new(read.take(MAX_REQUEST as u64));
+    let mut bounded = BufReader::new(stream.take(MAX_REQUEST as u64));
     bounded.read_until(b'\n', &mut text).await.map_err(|error| error.to_string())?;
+    after.extend_from_slice(bounded.buffer());
     if text.last() != Some(&b'\n') {
         return Err(if text.len() == MAX_REQUEST {
             format!("the request is longer than {MAX_REQUEST} bytes")
