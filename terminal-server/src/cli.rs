@@ -16,6 +16,9 @@ use wire::{Key, Name};
 use crate::core::GroupKeys;
 use crate::core::config::{FrameEnd, LEASE_MIN};
 use crate::driver::{Access, BeaconOptions, Options, PortOptions};
+use crate::tools::clients::{ClientsArgs, KickArgs};
+use crate::tools::pair::PairArgs;
+use crate::tools::watch;
 
 /// Bridges a serial line to TCP and grants it to one client at a time.
 ///
@@ -47,6 +50,12 @@ pub struct Cli {
 pub enum Command {
     /// Show how a running terminal server stands
     Status(StatusArgs),
+    /// List who is connected to a line
+    Clients(ClientsArgs),
+    /// Close clients of a line: its holder, one, or all that observe
+    Kick(KickArgs),
+    /// Make a null-modem pair of pseudo terminals, linked as A and B
+    Pair(PairArgs),
     /// Print shell completions
     #[command(hide = true)]
     Completions {
@@ -70,6 +79,10 @@ pub struct StatusArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Show it again every so many seconds, in place on a terminal, until q or Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+          value_parser = watch::parse_interval)]
+    pub watch: Option<Duration>,
 }
 
 /// What to serve.
@@ -332,7 +345,9 @@ terminal-server --serial DEVICE --listen-line ADDR:PORT --key-file FILE --state 
        terminal-server --virtual LINK --listen-line ADDR:PORT --key-file FILE --state DIR [OPTIONS]
        terminal-server --serial DEVICE --listen-raw ADDR:PORT [OPTIONS]
        terminal-server --list [--json]
-       terminal-server status --status PATH [--json]";
+       terminal-server status --status PATH [--json] [--watch [SECONDS]]
+       terminal-server clients|kick [LINE] --status PATH [OPTIONS]
+       terminal-server pair A B [OPTIONS]";
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 stopped in order, 64 wrong usage (as a missing state without --new-state), 66 key or

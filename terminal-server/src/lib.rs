@@ -4,11 +4,15 @@
 //! - [`driver`]: what it does, around the core
 //! - [`cli`], [`program`]: the command line, and what the binary does with it
 //! - [`table`]: what it prints
+//! - [`tools`]: what it does beside serving lines
+//! - [`console`]: a console on a line, for people and scripts
 
 pub mod cli;
+pub mod console;
 pub mod core;
 pub mod driver;
 pub mod program;
 pub mod table;
+pub mod tools;
 
 pub use driver::{Access, BeaconOptions, Options, PortOptions, Server, run};

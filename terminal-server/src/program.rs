@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::{Cli, Command, ServeArgs, StatusArgs};
 use crate::driver::{ServerReport, run};
 use crate::table;
+use crate::tools::{clients, pair, watch};
 
 /// The program's name in messages.
 pub const PROGRAM: &str = "terminal-server";
@@ -20,6 +21,9 @@ pub fn main(cli: Cli) -> Result<(), Failure> {
         None if cli.serve.list => list(cli.serve.json),
         None => serve(&cli.serve),
         Some(Command::Status(args)) => status(&args),
+        Some(Command::Clients(args)) => clients::clients(&args),
+        Some(Command::Kick(args)) => clients::kick(&args),
+        Some(Command::Pair(args)) => pair::run(&args),
         Some(Command::Completions { shell }) => {
             program::completions::<Cli>(shell);
             Ok(())
@@ -49,6 +53,9 @@ fn list(as_json: bool) -> Result<(), Failure> {
 }
 
 fn status(args: &StatusArgs) -> Result<(), Failure> {
+    if let Some(interval) = args.watch {
+        return watch::run(&args.status, interval, args.json);
+    }
     let answer = daemon::status::request(&args.status, PROGRAM, &json!({ "command": "status" }))
         .map_err(|error| Failure::new((&error).into(), error.to_string()))?;
     if args.json {

@@ -7,6 +7,7 @@
 //! - [`device`]: opened once, and again whenever it has gone
 //! - `listener`: accepts connections and finds out which line each is for
 //! - [`question`]: what a line's loop is asked and told
+//! - [`requests`]: what the status socket is asked about single lines
 //! - `beacons`: tells the group how its lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`report`]: logs and status
@@ -21,6 +22,7 @@ pub mod options;
 pub(crate) mod peers;
 pub mod question;
 pub mod report;
+pub mod requests;
 pub mod server;
 pub mod state;
 pub mod state_file;
