@@ -11,6 +11,7 @@
 //! - `beacons`: tells the group how its lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`report`]: logs and status
+//! - [`trace`]: the traffic as text, never slowing the line
 //! - `clock`: the one clock
 
 pub(crate) mod actor;
@@ -26,6 +27,7 @@ pub mod requests;
 pub mod server;
 pub mod state;
 pub mod state_file;
+pub mod trace;
 
 pub use options::{Access, BeaconOptions, Options, PortOptions};
 pub use report::{CounterReport, LineReport, ServerReport};

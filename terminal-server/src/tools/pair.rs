@@ -89,7 +89,7 @@ fn ready(cable: &Cable, args: &PairArgs) -> String {
 fn same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new(".")).canonicalize().ok();
+        let directory = directory.unwrap_or_else(|| Path::new(".")).canonicalize().ok();
         (directory, path.file_name().map(ToOwned::to_owned))
     };
     a == b || real(a) == real(b)
