@@ -359,4 +359,50 @@ mod tests {
         }
         assert_eq!(got, b"0123456789");
     }
+
+    #[tokio::test]
+    async fn programs_come_and_go_at_either_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link_a, link_b) = (dir.path().join("a"), dir.path().join("b"));
+        let mut cable = Cable::open(Some(&link_a), Some(&link_b), pace("115200,8N1")).unwrap();
+        let work = async {
+            let settings = LineSettings::new(9600);
+            for round in 0..50_u8 {
+                let mut a = SerialPort::open_tty(&link_a, &settings).unwrap();
+                // Sent while the other end is closed, read when it is open.
+                send(&mut a, &[round, b'a']).await;
+                let mut b = SerialPort::open_tty(&link_b, &settings).unwrap();
+                assert_eq!(receive(&mut b, 2).await, [round, b'a']);
+                send(&mut b, &[round, b'b']).await;
+                if round % 2 == 0 {
+                    drop(b);
+                    assert_eq!(receive(&mut a, 2).await, [round, b'b']);
+                } else {
+                    drop(a);
+                    let mut a = SerialPort::open_tty(&link_a, &settings).unwrap();
+                    assert_eq!(receive(&mut a, 2).await, [round, b'b']);
+                }
+            }
+        };
+        let work = tokio::time::timeout(Duration::from_secs(20), work);
+        cable.run(async { work.await.expect("carried within 20 s") }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_heard_while_the_cable_is_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link_a, link_b) = (dir.path().join("a"), dir.path().join("b"));
+        let mut cable = Cable::open(Some(&link_a), Some(&link_b), CablePace::default()).unwrap();
+        let (mut a, _b) = ends(&cable);
+        let begin = boottime();
+        let flood = async {
+            let idle = Duration::from_millis(200);
+            while tokio::time::timeout(idle, a.write(&[0x55; 4096])).await.is_ok() {}
+        };
+        cable.run(flood).await.unwrap();
+        assert!(boottime() - begin < Duration::from_secs(5));
+        drop(cable);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0, "links are left");
+        assert!(a.write(b"x").await.unwrap_err().is_gone());
+    }
 }

@@ -12,6 +12,7 @@
 //! - [`signal_watch`]: being told when the far end moves a wire
 //! - [`parmrk`]: undoing the marks of line errors in the input
 //! - [`pty`]: a virtual serial port: the master of a PTY, its slave under a stable name
+//! - [`owner`]: whose its slave is to be, by name
 //! - [`cable`]: a null-modem cable between two virtual ports, at character time
 //! - [`ports`]: which serial ports this machine has
 //! - [`device_name`]: a name that finds an adapter wherever it is plugged in
@@ -29,6 +30,7 @@ pub mod dgram;
 #[cfg(test)]
 mod machine;
 mod modem;
+pub mod owner;
 pub mod parmrk;
 pub mod policy;
 pub mod port;
@@ -46,10 +48,11 @@ pub use control::{Control, ControlError};
 pub use device_name::{DeviceName, DeviceNameError, ResolveError, UsbName};
 pub use dgram::{DatagramSender, MulticastSocket, Received};
 pub use modem::LineCounts;
+pub use owner::{Owner, OwnerError};
 pub use policy::{Level, OpenPolicy, Wires};
 pub use port::{Gone, PortError, SerialPort};
 pub use ports::{PortInfo, PortKind, UsbInfo};
-pub use pty::{Pty, PtyError, Slave};
+pub use pty::{Pty, PtyAccess, PtyError, Slave};
 pub use signal_watch::{LineState, SignalWatch};
 pub use tty::{Difference, Tty, TtyError};
 pub use wire::{Flow, LineSettings, Parity, SettingsError, StopBits};

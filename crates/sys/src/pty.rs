@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use rustix::fs::{Mode, OFlags, fchmod, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::control::{Control, Kind, Shared};
 use crate::descriptor::watch;
+use crate::owner::Owner;
 use crate::termios::make_raw;
 
 /// The master of a pseudo terminal, and the name of its slave. Make a [`crate::SerialPort`] of it
@@ -46,6 +47,21 @@ pub enum Slave {
     Held,
     /// The master reads EIO and the port counts as gone until somebody opens the slave.
     Free,
+}
+
+/// Who may use the slave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PtyAccess {
+    /// Whose it is. By default this process's user's, and group `tty`'s where devpts says so.
+    pub owner: Owner,
+    /// Its permission bits. By default 0660: owner and group, as with a real port.
+    pub mode: u32,
+}
+
+impl Default for PtyAccess {
+    fn default() -> Self {
+        Self { owner: Owner::default(), mode: SLAVE_MODE }
+    }
 }
 
 /// Why there is no virtual port. After every variant nothing is left open or linked.
@@ -78,15 +94,27 @@ pub enum PtyError {
 }
 
 impl Pty {
-    /// Makes a pseudo terminal, with a symbolic link to its slave if `link` says so. Needs a tokio
-    /// runtime with I/O enabled.
-    ///
-    /// A link that a killed process left is replaced atomically; anything but a link to a pseudo
-    /// terminal is not. The slave's mode is 0660.
+    /// As [`Self::open_with`], with the slave's usual owner and mode 0660.
     ///
     /// # Errors
     /// See [`PtyError`].
     pub fn open(link: Option<&Path>, slave: Slave) -> Result<Self, PtyError> {
+        Self::open_with(link, slave, PtyAccess::default())
+    }
+
+    /// Makes a pseudo terminal, with a symbolic link to its slave if `link` says so. Needs a tokio
+    /// runtime with I/O enabled.
+    ///
+    /// A link that a killed process left is replaced atomically; anything but a link to a pseudo
+    /// terminal is not. Owner and mode are those of the slave before anybody can know its name.
+    ///
+    /// # Errors
+    /// See [`PtyError`].
+    pub fn open_with(
+        link: Option<&Path>,
+        slave: Slave,
+        access: PtyAccess,
+    ) -> Result<Self, PtyError> {
         let at = |doing| move |error: Errno| PtyError::Open { doing, source: error.into() };
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).map_err(at("open"))?;
@@ -97,7 +125,13 @@ impl Pty {
         let mut termios = tcgetattr(&peer).map_err(at("read the settings of"))?;
         make_raw(&mut termios);
         tcsetattr(&peer, OptionalActions::Now, &termios).map_err(at("set up"))?;
-        fchmod(&peer, Mode::from_raw_mode(SLAVE_MODE)).map_err(at("set the mode of"))?;
+        let Owner { user, group } = access.owner;
+        if user.is_some() || group.is_some() {
+            fchown(&peer, user.map(Uid::from_raw), group.map(Gid::from_raw))
+                .map_err(at("set the owner of"))?;
+        }
+        // Last, so that a wide mode is never the old owner's.
+        fchmod(&peer, Mode::from_raw_mode(access.mode & 0o777)).map_err(at("set the mode of"))?;
         let name = ptsname(&master, Vec::new()).map_err(at("name"))?;
         let slave_path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
         let status = fcntl_getfl(&master).map_err(at("look at"))?;
@@ -262,6 +296,22 @@ mod tests {
         drop(second);
         assert!(link.symlink_metadata().is_err());
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn owner_and_mode_are_as_asked() {
+        let ours = tempfile::tempfile().unwrap().metadata().unwrap();
+        // To give a file away one must be root; to oneself anybody may.
+        let owner = if ours.uid() == 0 {
+            Owner { user: Some(65_534), group: Some(65_533) }
+        } else {
+            Owner { user: Some(ours.uid()), group: Some(ours.gid()) }
+        };
+        let access = PtyAccess { owner, mode: 0o600 };
+        let pty = Pty::open_with(None, Slave::Held, access).unwrap();
+        let meta = pty.slave_path().metadata().unwrap();
+        assert_eq!(meta.mode() & 0o777, 0o600);
+        assert_eq!((Some(meta.uid()), Some(meta.gid())), (owner.user, owner.group));
     }
 
     #[tokio::test]
