@@ -1,7 +1,7 @@
 //! Byte formats shared by the programs of Linekeeper, and the few words they are made of.
 //!
 //! Everything here is sans-IO: values in, bytes out, and back. `docs/wire-format.md` is the
-//! specification; `tests/golden_v1.rs` holds the exact bytes of every message.
+//! specification; `tests/golden_v1.rs` and `golden_v2.rs` hold the exact bytes of every message.
 //!
 //! Reading order:
 //! - [`time`], [`name`], [`epoch`], [`key`]: the words

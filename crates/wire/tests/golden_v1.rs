@@ -19,7 +19,7 @@ use wire::{
 fn constants() {
     assert_eq!(
         (wire::frame::VERSION_MIN, wire::frame::VERSION, wire::datagram::VERSION),
-        (1, 1, 1)
+        (1, 2, 1)
     );
     assert_eq!((wire::frame::MAX_FRAME, wire::MAX_DATAGRAM), (8192, 1400));
     assert_eq!((wire::frame::MAX_INPUT, wire::frame::MAX_OUTPUT), (4096, 2048));

@@ -3,20 +3,21 @@
 use bytes::{Bytes, BytesMut};
 use wire::beacon::MAX_BEACON_LINES;
 use wire::frame::{
-    INPUT_WINDOW, MAX_ERROR_TEXT, MAX_FRAME, MAX_INPUT, MAX_NOTE, MAX_OUTPUT, OUTPUT_WINDOW,
+    INPUT_WINDOW, MAX_BREAK, MAX_ERROR_TEXT, MAX_FRAME, MAX_INPUT, MAX_NOTE, MAX_OUTPUT,
+    OUTPUT_WINDOW,
 };
 use wire::heartbeat::MAX_MEMBERS;
 use wire::name::MAX_NAME;
 use wire::{Datagram, ErrorCode, Frame, Key, MAX_DATAGRAM};
 
 const SPECIFICATION: &str = include_str!("../../../docs/wire-format.md");
-const GOLDEN: &str = include_str!("golden_v1.rs");
+const GOLDEN: [&str; 2] = [include_str!("golden_v1.rs"), include_str!("golden_v2.rs")];
 
 #[test]
 fn every_example_is_golden_and_decodes() {
-    let golden: String = GOLDEN.split_whitespace().collect();
+    let golden: String = GOLDEN.iter().flat_map(|file| file.split_whitespace()).collect();
     let examples = examples();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         assert!(golden.contains(&format!("\"{example}\"")), "not golden: {example}");
         let bytes = unhex(&example);
@@ -40,6 +41,7 @@ fn every_bound_has_its_value() {
         ("MAX_ERROR_TEXT", MAX_ERROR_TEXT),
         ("INPUT_WINDOW", INPUT_WINDOW as usize),
         ("OUTPUT_WINDOW", OUTPUT_WINDOW as usize),
+        ("MAX_BREAK", MAX_BREAK as usize),
         ("MAX_DATAGRAM", MAX_DATAGRAM),
         ("MAX_NAME", MAX_NAME),
         ("MAX_MEMBERS", MAX_MEMBERS),
@@ -65,7 +67,7 @@ fn every_frame_has_its_row() {
         assert!((least..=most).contains(&seed.len()), "{}: {} bytes", frame.name(), seed.len());
         rows += 1;
     }
-    assert_eq!(rows, 15);
+    assert_eq!(rows, 21);
 }
 
 #[test]

@@ -9,12 +9,12 @@ use std::path::Path;
 #[test]
 fn frame_seeds() {
     let seeds = each_seed("frame", bodies::fuzz_frame);
-    assert!(seeds >= 15, "one of every frame type, {seeds} found");
+    assert!(seeds >= 21, "one of every frame type, {seeds} found");
 }
 
 #[test]
 fn stream_seeds() {
-    assert!(each_seed("stream", bodies::fuzz_stream) >= 3);
+    assert!(each_seed("stream", bodies::fuzz_stream) >= 5);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod settings;
 mod telnet;
 mod values;
 
@@ -19,8 +20,8 @@ use wire::heartbeat::MAX_MEMBERS;
 use wire::key::MAC_LEN;
 use wire::{
     Beacon, BootId, Claim, Datagram, DatagramError, DecodeError, Epoch, Frame, Grant, Heartbeat,
-    LastFrame, LineState, LineStatus, MAX_DATAGRAM, Name, Output, PeerEcho, Refuse, RefuseWhy,
-    Role,
+    LastFrame, LineState, LineStatus, MAX_DATAGRAM, Name, Observe, ObserveFrom, Output, PeerEcho,
+    Refuse, RefuseWhy, Role,
 };
 
 proptest! {
@@ -112,6 +113,50 @@ proptest! {
         }
     }
 
+    #[test]
+    fn a_flipped_bit_in_an_observers_handshake_is_refused(
+        (hello, welcome) in (values::hello(), values::welcome()),
+        (observe, observing) in (values::observe(), values::observing()),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let transcript = Transcript::new(&hello, &welcome);
+        let observe = transcript.sign_observe(&key(), observe);
+        let mac = observe.mac;
+        let observing = handshake::sign_observing(&key(), &mac, observing);
+        for frame in [Frame::Observe(observe), Frame::Observing(observing)] {
+            let mut bytes = encoded(&frame).to_vec();
+            prop_assert_eq!(believed(&bytes, &transcript, &mac), 1);
+            *at.get_mut(&mut bytes) ^= 1_u8 << bit;
+            prop_assert_eq!(believed(&bytes, &transcript, &mac), 0);
+        }
+    }
+
+    /// As for a CLAIM; and the MAC of the one is none of the other.
+    #[test]
+    fn an_observers_handshake_counts_for_one_connection(
+        (hello, other_hello) in (values::hello(), values::hello()),
+        (welcome, other_welcome) in (values::welcome(), values::welcome()),
+        (claim, observe, observing) in (values::claim(), values::observe(), values::observing()),
+    ) {
+        prop_assume!(hello != other_hello && welcome != other_welcome);
+        let here = Transcript::new(&hello, &welcome);
+        let signed = here.sign_observe(&key(), observe.clone());
+        prop_assert!(here.verify_observe(&key(), &signed));
+        prop_assert!(!here.verify_observe(&wire::Key::new(7, [9; 32]), &signed));
+        let observing = handshake::sign_observing(&key(), &signed.mac, observing);
+        for (hello, welcome) in [(&other_hello, &welcome), (&hello, &other_welcome)] {
+            let there = Transcript::new(hello, welcome);
+            prop_assert!(!there.verify_observe(&key(), &signed));
+            let elsewhere = there.sign_observe(&key(), observe.clone()).mac;
+            prop_assert!(!handshake::verify_observing(&key(), &elsewhere, &observing));
+        }
+        let claim = here.sign_claim(&key(), claim);
+        prop_assert!(!handshake::verify_observing(&key(), &claim.mac, &observing));
+        let borrowed = Observe { mac: claim.mac, ..observe };
+        prop_assert!(!here.verify_observe(&key(), &borrowed));
+    }
+
     /// A recorded CLAIM is worthless on any other connection, line or key, and so is its answer.
     #[test]
     fn a_handshake_counts_for_one_connection(
@@ -195,6 +240,17 @@ fn fields_beyond_their_bounds_are_errors() {
     assert_eq!(message(0x12, &[0, 0, 0, 0, 0, 0, 0, 0, 2, 0x10, 1], 4098), note, "OUTPUT's note");
     assert_eq!(message(0x7f, &[1], 257), Some(DecodeError::BadValue("text")), "ERROR");
     assert_eq!(message(0x22, &[33], 33), Some(DecodeError::BadValue("reserve_for")), "a name");
+    let field = |name| Some(DecodeError::BadValue(name));
+    assert_eq!(message(0x30, &[0, 0, 0, 0, 4, 0, 0, 0], 0), field("data_bits"));
+    assert_eq!(message(0x30, &[0, 0, 0, 0, 9, 0, 0, 0], 0), field("data_bits"));
+    assert_eq!(message(0x30, &[0, 0, 0, 0, 0, 6, 0, 0], 0), field("parity"));
+    assert_eq!(message(0x30, &[0, 0, 0, 0, 0, 0, 4, 0], 0), field("stop_bits"));
+    assert_eq!(message(0x30, &[0, 0, 0, 0, 0, 0, 0, 4], 0), field("flow"));
+    assert_eq!(message(0x31, &[4, 0], 0), field("signals"), "CTS is not ours");
+    assert_eq!(message(0x31, &[1, 2], 0), field("signals"), "a level of a wire that stays");
+    assert_eq!(message(0x32, &[128], 0), field("signals"));
+    assert_eq!(message(0x33, &[0, 0, 0, 0], 0), field("break"));
+    assert_eq!(message(0x33, &[0, 0, 0x13, 0x89], 0), field("break"), "5001 ms");
     assert_eq!(message(0x40, &[], 0), Some(DecodeError::UnknownFrame(0x40)));
 }
 
@@ -273,14 +329,19 @@ fn the_largest_messages_fit() {
     let (group, node, boot) = (longest('g'), longest('n'), BootId([9; 16]));
     let claim = Claim { group, node, boot, seen: epoch, lease_ms, key_id: 255, mac };
     assert_eq!(encoded(&Frame::Claim(claim)).len(), 2 + 128);
+    let (group, node, from) = (longest('g'), longest('n'), ObserveFrom::Live);
+    let observe = Observe { group, node, from, key_id: 255, mac };
+    assert_eq!(encoded(&Frame::Observe(observe)).len(), 2 + 117);
 }
 
 /// An entry of a heartbeat and of a beacon with the longest names.
 const PEER_LEN: usize = 51;
 const STATUS_LEN: usize = 117;
 
-const TYPES: [u8; 15] =
-    [0x01, 0x02, 0x03, 0x04, 0x05, 0x10, 0x11, 0x12, 0x13, 0x14, 0x20, 0x21, 0x22, 0x23, 0x7f];
+const TYPES: [u8; 21] = [
+    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x10, 0x11, 0x12, 0x13, 0x14, 0x20, 0x21, 0x22, 0x23,
+    0x30, 0x31, 0x32, 0x33, 0x7f,
+];
 
 fn encoded(frame: &Frame) -> Bytes {
     let mut out = BytesMut::new();
@@ -288,12 +349,14 @@ fn encoded(frame: &Frame) -> Bytes {
     out.freeze()
 }
 
-/// How many frames of the stream are a CLAIM, GRANT or REFUSE with a right MAC.
+/// How many frames of the stream have a right MAC, where `claimed` is that of the request.
 fn believed(stream: &[u8], transcript: &Transcript, claimed: &wire::Mac) -> usize {
     let right = |frame: &Frame| match frame {
         Frame::Claim(claim) => transcript.verify_claim(&key(), claim),
         Frame::Grant(grant) => handshake::verify_grant(&key(), claimed, grant),
         Frame::Refuse(refuse) => handshake::verify_refuse(&key(), claimed, refuse),
+        Frame::Observe(observe) => transcript.verify_observe(&key(), observe),
+        Frame::Observing(observing) => handshake::verify_observing(&key(), claimed, observing),
         _ => false,
     };
     frames(&[stream]).0.iter().filter(|frame| right(frame)).count()

@@ -5,12 +5,15 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::beacon::MAX_BEACON_LINES;
-use wire::frame::{MAX_INPUT, MAX_NOTE, MAX_OUTPUT};
+use wire::frame::{MAX_BREAK, MAX_INPUT, MAX_NOTE, MAX_OUTPUT};
 use wire::heartbeat::MAX_MEMBERS;
+use wire::settings::{MAX_BAUD, MIN_BAUD};
 use wire::{
-    Ack, Beacon, BootId, Claim, Datagram, Epoch, ErrorCode, EventKind, Fate, Frame, FreeCause,
-    Grant, Heartbeat, Hello, Input, LastFrame, LineEvent, LineState, LineStatus, Name, Nonce,
-    Output, PeerEcho, Refuse, RefuseWhy, RevokeWhy, Revoked, Role, Welcome, Written,
+    Ack, Beacon, BootId, Claim, Datagram, Epoch, ErrorCode, EventKind, Fate, Flow, Frame,
+    FreeCause, Grant, Heartbeat, Hello, Input, LastFrame, LineEvent, LineSettings, LineState,
+    LineStatus, Name, Nonce, Observe, ObserveFrom, Observing, Output, Parity, PeerEcho, Refuse,
+    RefuseWhy, RevokeWhy, Revoked, Role, SettingsChange, SignalChange, Signals, StopBits, Welcome,
+    Written,
 };
 
 pub(crate) fn frame() -> BoxedStrategy<Frame> {
@@ -31,6 +34,17 @@ pub(crate) fn frame() -> BoxedStrategy<Frame> {
         event().prop_map(Frame::Event),
         option::of(name()).prop_map(Frame::Release),
         (epoch(), select(&REVOKES)).prop_map(|(epoch, why)| Frame::Revoked(Revoked { epoch, why })),
+        observe().prop_map(Frame::Observe),
+        observing().prop_map(Frame::Observing),
+        settings_change().prop_map(Frame::Settings),
+        settings().prop_map(|settings| Frame::Settings(settings.into())),
+        any::<[Option<bool>; 3]>().prop_map(|[dtr, rts, brk]| Frame::SetSignals(SignalChange {
+            dtr,
+            rts,
+            brk
+        })),
+        (0..=Signals::ALL.0).prop_map(|levels| Frame::Signals(Signals(levels))),
+        (1..=MAX_BREAK).prop_map(Frame::Break),
         // At most 64 characters of at most 4 bytes keep within the bound of the text.
         (select(&ERRORS), "\\PC{0,64}").prop_map(|(code, text)| Frame::Error(code, text)),
     ]
@@ -91,6 +105,52 @@ pub(crate) fn grant() -> impl Strategy<Value = Grant> {
 pub(crate) fn refuse() -> impl Strategy<Value = Refuse> {
     (select(&REFUSALS), any::<u32>(), status(), any::<[u8; 32]>())
         .prop_map(|(why, retry_ms, status, mac)| Refuse { why, retry_ms, status, mac })
+}
+
+pub(crate) fn observe() -> impl Strategy<Value = Observe> {
+    let from = prop_oneof![
+        Just(ObserveFrom::Live),
+        Just(ObserveFrom::Oldest),
+        any::<[u64; 2]>().prop_map(|[incarnation, offset]| ObserveFrom::At { incarnation, offset }),
+    ];
+    (name(), name(), from, any::<u8>(), any::<[u8; 32]>())
+        .prop_map(|(group, node, from, key_id, mac)| Observe { group, node, from, key_id, mac })
+}
+
+pub(crate) fn observing() -> impl Strategy<Value = Observing> {
+    (any::<[u64; 3]>(), any::<[u8; 32]>()).prop_map(|([incarnation, offset, end], mac)| Observing {
+        incarnation,
+        offset,
+        end,
+        mac,
+    })
+}
+
+/// What a line can be set to.
+pub(crate) fn settings() -> impl Strategy<Value = LineSettings> {
+    let all = (MIN_BAUD..=MAX_BAUD, 5..=8_u8, select(&PARITIES), select(&STOPS), select(&FLOWS));
+    all.prop_map(|(baud, data_bits, parity, stop_bits, flow)| LineSettings {
+        baud,
+        data_bits,
+        parity,
+        stop_bits,
+        flow,
+    })
+    .prop_filter("no UART can", |settings| settings.check().is_ok())
+}
+
+pub(crate) fn settings_change() -> impl Strategy<Value = SettingsChange> {
+    let baud = option::of(1..=u32::MAX);
+    let (parity, stop_bits) = (option::of(select(&PARITIES)), option::of(select(&STOPS)));
+    (baud, option::of(5..=8_u8), parity, stop_bits, option::of(select(&FLOWS))).prop_map(
+        |(baud, data_bits, parity, stop_bits, flow)| SettingsChange {
+            baud,
+            data_bits,
+            parity,
+            stop_bits,
+            flow,
+        },
+    )
 }
 
 pub(crate) fn output() -> impl Strategy<Value = Output> {
@@ -213,6 +273,13 @@ fn epoch() -> impl Strategy<Value = Epoch> {
 fn select<T: Clone + std::fmt::Debug>(all: &'static [T]) -> impl Strategy<Value = T> {
     (0..all.len()).prop_map(|i| all[i].clone())
 }
+
+const PARITIES: [Parity; 5] =
+    [Parity::None, Parity::Odd, Parity::Even, Parity::Mark, Parity::Space];
+
+const STOPS: [StopBits; 3] = [StopBits::One, StopBits::OnePointFive, StopBits::Two];
+
+const FLOWS: [Flow; 3] = [Flow::None, Flow::RtsCts, Flow::XonXoff];
 
 const ROLES: [Role; 3] = [Role::Standby, Role::Candidate, Role::Coordinator];
 
