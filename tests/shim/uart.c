@@ -14,6 +14,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/serial.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -221,34 +224,36 @@ static int set_break(int on)
     return 0;
 }
 
+static int inputs_changed(uint32_t mask, uint32_t inputs, const uint32_t *counts)
+{
+    int changed = (uart->inputs & mask) != inputs;
+    for (int i = 0; i < 4; i++)
+        changed |= counts[i] != uart->counts[i];
+    return changed;
+}
+
+/*
+ * As in the kernel, a signal ends the wait wherever it comes, and what becomes of the descriptor
+ * meanwhile does not: a wait holds on to the open file.
+ */
 static int wait_for_change(int fd, uint32_t mask)
 {
     uint32_t inputs = uart->inputs & mask, counts[4];
     for (int i = 0; i < 4; i++)
         counts[i] = uart->counts[i];
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     __atomic_add_fetch(&uart->waiting, 1, __ATOMIC_SEQ_CST);
-    int result = 0;
-    for (;;) {
+    int code = is_ours(fd) ? 0 : EIO;
+    while (code == 0 && !inputs_changed(mask, inputs, counts)) {
         struct timespec tick = {0, 1000000};
-        if ((uart->inputs & mask) != inputs)
-            break;
-        int counted = 0;
-        for (int i = 0; i < 4; i++)
-            counted |= counts[i] != uart->counts[i];
-        if (counted)
-            break;
-        /* A real wait holds on to the open file; this one only knows the number. */
-        if (!is_ours(fd)) {
-            result = refuse(EIO);
-            break;
-        }
-        if (nanosleep(&tick, NULL) != 0) {
-            result = refuse(EINTR);
-            break;
-        }
+        if (ppoll(NULL, 0, &tick, &before) != 0)
+            code = EINTR;
     }
     __atomic_sub_fetch(&uart->waiting, 1, __ATOMIC_SEQ_CST);
-    return result;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code ? refuse(code) : 0;
 }
 
 static int serial(unsigned long request, struct serial_struct *serial)

@@ -200,6 +200,11 @@ pub(crate) struct SerialStruct {
     iomap_base: c_ulong,
 }
 
+// The kernel writes as many bytes, whatever we think.
+const _: () = assert!(size_of::<Icounter>() == 80);
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<SerialStruct>() == 72);
+
 /// `ASYNC_LOW_LATENCY` of `linux/tty_flags.h`.
 pub(crate) const LOW_LATENCY: c_int = 1 << 13;
 /// `ASYNC_CLOSING_WAIT_NONE` of `linux/serial.h`.

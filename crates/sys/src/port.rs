@@ -128,23 +128,11 @@ impl SerialPort {
         }
     }
 
-    /// Settings that the device did not take, as of the last time they were set.
+    /// Settings that the device did not take when it was opened.
     pub fn differences(&self) -> &[Difference] {
         match &self.device {
             Device::Tty(tty) => tty.differences(),
             Device::Pty(_) => &[],
-        }
-    }
-
-    /// Changes the settings at once; queued bytes of either direction stay. A virtual port has no
-    /// settings and takes any.
-    ///
-    /// # Errors
-    /// The settings contradict themselves or the device is gone; the old settings stay.
-    pub fn set_settings(&mut self, settings: &LineSettings) -> Result<(), TtyError> {
-        match &mut self.device {
-            Device::Tty(tty) => tty.set_settings(settings),
-            Device::Pty(_) => Ok(()),
         }
     }
 

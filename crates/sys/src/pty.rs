@@ -43,7 +43,8 @@ pub struct Pty {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slave {
     /// Nothing: this process keeps the slave open, as a cable stays plugged in while programs come
-    /// and go. What was written meanwhile waits for the next one.
+    /// and go. What was written meanwhile waits for the next one. So do settings, and an exclusive
+    /// mode (TIOCEXCL) that a killed program left: only root gets in then.
     Held,
     /// The master reads EIO and the port counts as gone until somebody opens the slave.
     Free,

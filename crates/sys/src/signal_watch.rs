@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::future::pending;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
@@ -142,6 +143,7 @@ impl Drop for Helper {
 
 impl Shared {
     fn run(&self, sender: &Sender<LineState>) {
+        unblock_signal();
         let mut can_wait = true;
         while !self.ended.load(Ordering::Relaxed) {
             let Ok(state) = look(self.device.as_fd()) else { return };
@@ -217,6 +219,17 @@ fn handle_signal() -> io::Result<()> {
     }
     let _ = HANDLED.set(());
     Ok(())
+}
+
+/// A thread begins with the mask of the one that made it, which may block anything.
+fn unblock_signal() {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is made empty before anything is added, and only this thread's mask changes.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), SIGNAL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+    }
 }
 
 /// How often a driver that cannot wait is asked.

@@ -153,11 +153,8 @@ impl Tty {
         self.shared.control()
     }
 
-    /// Changes the settings at once (TCSANOW), reads them back and logs what the device refused.
-    ///
-    /// # Errors
-    /// The settings contradict themselves, or the device refused all of them: the old ones stay.
-    pub fn set_settings(&mut self, settings: &LineSettings) -> Result<(), TtyError> {
+    /// Sets, reads back and logs what the device refused.
+    fn set_settings(&mut self, settings: &LineSettings) -> Result<(), TtyError> {
         let (_, found) = self.shared.set_settings(settings)?;
         for difference in &found {
             let path = self.path.display();
@@ -181,7 +178,7 @@ impl Tty {
         self.is_pty
     }
 
-    /// Settings that the device did not take, as of the last time they were set.
+    /// Settings that the device did not take when it was opened.
     pub fn differences(&self) -> &[Difference] {
         &self.differences
     }
@@ -407,7 +404,7 @@ mod tests {
         near.write(b"early\r\n\x03\x04").await.unwrap();
         let mut far = SerialPort::open_tty(&path, &settings("115200,8N1,rtscts")).unwrap();
         near.write(b"late").await.unwrap();
-        far.set_settings(&settings("9600,8N1")).unwrap();
+        far.control().set_settings(&settings("9600,8N1")).unwrap();
         let mut got = Vec::new();
         let mut buf = [0; 64];
         while got.len() < 13 {
