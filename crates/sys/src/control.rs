@@ -216,6 +216,14 @@ impl Shared {
         Ok((found, Difference::between(settings, &found)))
     }
 
+    /// No driver promises that its close ends a break.
+    pub(crate) fn end_break(&self) {
+        if self.breaking.swap(false, Ordering::Relaxed) {
+            // A device that is gone sends nothing any more.
+            let _ = modem::set_break(self.fd(), false);
+        }
+    }
+
     /// What a step gave, or `None` if the device has not got what it needs.
     fn optional<T>(
         &self,

@@ -236,6 +236,7 @@ impl Tty {
 
 impl Drop for Tty {
     fn drop(&mut self) {
+        self.shared.end_break();
         self.policy.close.set_outputs(self.fd(), &self.path);
         // A pseudo terminal's close never waits, and what was written is the far end's already.
         if self.policy.discard && !self.is_pty {

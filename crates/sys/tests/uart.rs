@@ -148,6 +148,33 @@ fn a_break_comes_between_the_bytes_it_was_sent_between() {
 }
 
 #[test]
+fn a_closed_port_sends_no_break() {
+    line_story(async |uart, _near| {
+        let port = open(&uart, &OpenPolicy::default());
+        let brk = SignalChange { brk: Some(true), ..SignalChange::default() };
+        port.control().set_signals(brk).unwrap();
+        assert!(uart.outputs().brk);
+        drop(port);
+        assert!(!uart.outputs().brk);
+    });
+}
+
+#[test]
+fn a_uart_without_wires_opens_and_says_what_it_has_not() {
+    line_story(async |uart, _near| {
+        uart.set_features(0);
+        let wires = Wires { dtr: Level::On, rts: Level::Off, hupcl: Level::Off };
+        let policy = OpenPolicy { open: wires, close: wires, ..OpenPolicy::default() };
+        let port = open(&uart, &policy);
+        let change = SignalChange { dtr: Some(true), rts: Some(false), brk: Some(true) };
+        assert_eq!(port.control().set_signals(change).unwrap(), SignalChange::default());
+        assert_eq!(port.control().signals().unwrap(), None);
+        assert_eq!(port.control().watch_signals().unwrap().last(), None);
+        assert_eq!(moved(&uart), [""; 0]);
+    });
+}
+
+#[test]
 fn the_far_ends_wires_and_the_counts_are_read() {
     line_story(async |uart, _near| {
         let port = open(&uart, &OpenPolicy::default());
