@@ -238,6 +238,12 @@ impl Figures {
         self.measured.entry(contender).or_default().push(figure);
     }
 
+    /// There is no figure to be had of somebody, whatever there was so far.
+    pub(crate) fn give_up(&mut self, contender: Contender) {
+        self.measured.remove(&contender);
+        self.absent.insert(contender, "failed");
+    }
+
     fn of(&self, contender: Contender) -> Option<&[f64]> {
         self.measured.get(&contender).map(Vec::as_slice)
     }

@@ -33,7 +33,11 @@ fn busy(bench: &mut Bench) -> Result<Vec<Row>> {
     for round in 0..rounds {
         for contender in &present {
             bench.progress(&format!("{lines} busy lines: {contender}, {} of {rounds}", round + 1));
-            let mut load = Load::open(bench, *contender, lines, 115_200)?;
+            let load = Load::open(bench, *contender, lines, 115_200);
+            let Some(mut load) = bench.spare(*contender, load)? else {
+                cpu.give_up(*contender);
+                continue;
+            };
             cpu.push(*contender, load.work(&bench.pattern, time)?);
             load.judge(bench, &format!("{lines} busy lines"));
         }
@@ -50,7 +54,13 @@ fn slow(bench: &mut Bench) -> Result<Vec<Row>> {
     let [mut opening, mut served, mut cpu, mut idle, mut memory] = [(); 5].map(|()| none.clone());
     for contender in present {
         bench.progress(&format!("{lines} slow lines: {contender}"));
-        let mut load = Load::open(bench, contender, lines, 9600)?;
+        let load = Load::open(bench, contender, lines, 9600);
+        let Some(mut load) = bench.spare(contender, load)? else {
+            for figures in [&mut opening, &mut served, &mut cpu, &mut idle, &mut memory] {
+                figures.give_up(contender);
+            }
+            continue;
+        };
         opening.push(contender, millis(load.server.opening));
         served.push(contender, millis(load.met));
         rest(SETTLE)?;

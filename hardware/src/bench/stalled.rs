@@ -23,7 +23,11 @@ pub(crate) fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let [mut before, mut after, mut slower] = [(); 3].map(|()| none.clone());
     for contender in present {
         bench.progress(&format!("{stalled} stalled clients: {contender}"));
-        let load = Load::open(bench, contender, stalled + 1, BAUD)?;
+        let load = Load::open(bench, contender, stalled + 1, BAUD);
+        let Some(load) = bench.spare(contender, load)? else {
+            [&mut before, &mut after, &mut slower].into_iter().for_each(|f| f.give_up(contender));
+            continue;
+        };
         let Some((free, lanes)) = load.lanes.split_last() else { continue };
         free.stream.set_nonblocking(false).doing(|| "set up a connection".to_owned())?;
         let over = AtomicBool::new(false);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::cli::{BenchArgs, Measure};
@@ -41,6 +42,18 @@ impl Bench {
         (present, absent)
     }
 
+    /// Nothing if somebody else's program failed: the others are measured all the same.
+    pub(crate) fn spare<T>(&self, contender: Contender, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if contender.package().is_some() => {
+                anstream::eprintln!("\x1b[33m{contender}: {error}\x1b[0m");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn progress(&self, what: &str) {
         anstream::eprintln!("\x1b[2m{what}\x1b[0m");
     }
@@ -61,7 +74,7 @@ pub fn run(args: &BenchArgs, programs: Programs, dir: &Path) -> Result<BenchRepo
     let stage = Stage::new(programs, dir)?;
     let (quick, faults) = (args.quick, Vec::new());
     let mut bench = Bench { stage, pattern: Pattern::new(), quick, faults };
-    let setting = setting();
+    let setting = setting(args);
     let mut rows = Vec::new();
     let measures: [(Measure, Measuring); 6] = [
         (Measure::Bulk, bulk::run),
@@ -88,14 +101,17 @@ fn raise_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-fn setting() -> Setting {
+fn setting(args: &BenchArgs) -> Setting {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    // Where the programs are and the results go changes nothing.
+    let quick = if args.quick { " --quick" } else { "" };
+    let only = args.only.iter().filter_map(|measure| measure.to_possible_value());
+    let only: String = only.map(|value| format!(" --only {}", value.get_name())).collect();
     let mut others: Vec<_> = Contender::ALL.iter().filter_map(|c| c.package()).collect();
     others.dedup();
     Setting {
-        command: format!("cargo lab {}", arguments.join(" ")),
+        command: format!("cargo lab bench{quick}{only}"),
         cores: thread::available_parallelism().map_or(1, usize::from),
         kernel: read("/proc/sys/kernel/osrelease"),
         build: if cfg!(debug_assertions) { "debug" } else { "release" },

@@ -173,14 +173,19 @@ fn raw(bench: &Bench, swaps: usize) -> Result<Vec<Row>> {
         let server = bench.stage.start(contender, &[&device], BAUD, Access::Raw)?;
         let over = AtomicBool::new(false);
         let pattern = &bench.pattern;
-        let (lack, surplus) = thread::scope(|scope| {
+        let counted = thread::scope(|scope| {
             scope.spawn(|| stream(&device, pattern, &over));
             let counted = count(pattern, server.addresses[0], swaps);
             over.store(true, Ordering::Release);
             counted
-        })?;
-        lost.push(contender, lack as f64);
-        doubled.push(contender, surplus as f64);
+        });
+        match bench.spare(contender, counted)? {
+            Some((lack, surplus)) => {
+                lost.push(contender, lack as f64);
+                doubled.push(contender, surplus as f64);
+            }
+            None => [&mut lost, &mut doubled].into_iter().for_each(|f| f.give_up(contender)),
+        }
     }
     Ok(vec![
         Row::new(&format!("lost in {swaps} swaps under load, raw"), Unit::Bytes, &lost),
