@@ -444,26 +444,11 @@ impl Frame {
         match self {
             Self::Hello(f) => f.encode(out),
             Self::Welcome(f) => f.encode(out),
-            Self::Claim(f) => {
-                f.encode(out);
-                out.put_slice(&f.mac);
-            }
-            Self::Grant(f) => {
-                f.encode(out);
-                out.put_slice(&f.mac);
-            }
-            Self::Refuse(f) => {
-                f.encode(out);
-                out.put_slice(&f.mac);
-            }
-            Self::Observe(f) => {
-                f.encode(out);
-                out.put_slice(&f.mac);
-            }
-            Self::Observing(f) => {
-                f.encode(out);
-                out.put_slice(&f.mac);
-            }
+            Self::Claim(f) => put_signed(out, |out| f.encode(out), &f.mac),
+            Self::Grant(f) => put_signed(out, |out| f.encode(out), &f.mac),
+            Self::Refuse(f) => put_signed(out, |out| f.encode(out), &f.mac),
+            Self::Observe(f) => put_signed(out, |out| f.encode(out), &f.mac),
+            Self::Observing(f) => put_signed(out, |out| f.encode(out), &f.mac),
             Self::Settings(change) => change.encode(out),
             Self::SetSignals(change) => change.encode(out),
             Self::Signals(signals) => {
@@ -560,6 +545,12 @@ impl Frame {
         r.finish()?;
         Ok(frame)
     }
+}
+
+/// The fields that a MAC is over, and the MAC.
+fn put_signed(out: &mut BytesMut, encode: impl FnOnce(&mut BytesMut), mac: &Mac) {
+    encode(out);
+    out.put_slice(mac);
 }
 
 impl Input {

@@ -353,13 +353,19 @@ pub fn encode_subnegotiation(option: u8, bytes: &[u8], out: &mut BytesMut) {
 
 /// Where the first IAC is, or CR if that counts, too.
 fn find_special(bytes: &[u8], cr: bool) -> Option<usize> {
-    // A mere search by bytes takes one at a time. Compilers make a few vector instructions of a
-    // loop that never ends early.
-    let is_special = |byte: u8| byte == IAC || (cr && byte == CR);
-    let block = |block: &[u8; 32]| block.iter().fold(false, |found, &b| found | is_special(b));
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let from = 32 * blocks.iter().position(block).unwrap_or(blocks.len());
-    bytes[from..].iter().position(|&byte| is_special(byte)).map(|at| from + at)
+    let other = if cr { CR } else { IAC };
+    let is_special = |byte: u8| byte == IAC || byte == other;
+    if is_special(*bytes.first()?) {
+        return Some(0);
+    }
+    // A mere search takes one byte at a time. Compilers make a few vector instructions of a loop
+    // over numbers that never ends early.
+    let any = |block: &[u8; 32]| {
+        block.iter().fold(0, |any, &byte| any | u8::from(byte == IAC) | u8::from(byte == other))
+    };
+    let (blocks, _) = bytes.as_chunks();
+    let plain = blocks.iter().take_while(|block| any(block) == 0).count() * 32;
+    bytes[plain..].iter().position(|&byte| is_special(byte)).map(|at| plain + at)
 }
 
 /// Most bytes of a subnegotiation, after the option byte. The longest anybody sends is a signature

@@ -50,7 +50,7 @@ proptest! {
         let change = SignalChange { dtr, rts, brk };
         let after = before.with(change);
         for (wire, wanted) in [(Signals::DTR, dtr), (Signals::RTS, rts), (Signals::BREAK, brk)] {
-            prop_assert_eq!(after.has(wire), wanted.unwrap_or(before.has(wire)));
+            prop_assert_eq!(after.has(wire), wanted.unwrap_or_else(|| before.has(wire)));
         }
         prop_assert_eq!(after.and(Signals::THEIRS), before.and(Signals::THEIRS));
         prop_assert_eq!(change.is_empty(), [dtr, rts, brk] == [None; 3]);

@@ -3,7 +3,7 @@
 use wire::rfc2217::Control;
 use wire::{Flow, Parity, StopBits};
 
-use super::*;
+use super::rig::*;
 
 #[test]
 fn c0_signature_is_ours_to_a_question_and_once_to_a_text() {

@@ -3,7 +3,7 @@
 use wire::telnet::Verb::{Do, Dont, Will, Wont};
 use wire::telnet_options::option::{BINARY, COM_PORT, ECHO, SUPPRESS_GO_AHEAD};
 
-use super::*;
+use super::rig::*;
 
 #[test]
 fn t3_nothing_is_refused_unasked_and_nothing_answered_twice() {

@@ -2,7 +2,7 @@
 
 use wire::EventKind;
 
-use super::*;
+use super::rig::*;
 
 #[test]
 fn m1_the_modem_state_has_levels_and_what_changed() {
