@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use daemon::args::{host_name, parse_time_within};
+use daemon::args::host_name;
 use daemon::{Exit, Failure, LogFormat, OrExit};
-use sys::LineSettings;
+use sys::{LineSettings, PtyAccess};
 use wire::{Key, Name};
 
+use crate::config::values;
 use crate::core::GroupKeys;
-use crate::core::config::{FrameEnd, LEASE_MIN};
-use crate::driver::{Access, BeaconOptions, Options, PortOptions};
+use crate::core::config::FrameEnd;
+use crate::driver::policies::OnBusy;
+use crate::driver::{
+    BeaconOptions, LineOptions, ListenOptions, Missing, Network, Options, Policies, PortOptions,
+    Speech,
+};
 use crate::tools::clients::{ClientsArgs, KickArgs};
 use crate::tools::pair::PairArgs;
 use crate::tools::watch;
@@ -56,6 +61,11 @@ pub enum Command {
     Kick(KickArgs),
     /// Make a null-modem pair of pseudo terminals, linked as A and B
     Pair(PairArgs),
+    /// Check a configuration file: prints a summary, or every error with its place
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
     /// Print shell completions
     #[command(hide = true)]
     Completions {
@@ -76,6 +86,9 @@ pub struct StatusArgs {
     /// The socket that the terminal server was started with
     #[arg(long, value_name = "PATH")]
     pub status: PathBuf,
+    /// Show this line only, in full
+    #[arg(long, value_name = "NAME", conflicts_with = "watch")]
+    pub line: Option<Name>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -88,10 +101,17 @@ pub struct StatusArgs {
 /// What to serve.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("port").args(["serial", "virtual_link", "list"]).required(true),
-    group = ArgGroup::new("access").args(["listen_line", "listen_raw", "list"]).required(true)
+    group = ArgGroup::new("port").args(["serial", "virtual_link", "config", "list"]).required(true),
+    group = ArgGroup::new("access")
+        .args(["listen_line", "listen_raw", "listen_telnet", "config", "list"])
+        .required(true)
+        .multiple(true)
 )]
 pub struct ServeArgs {
+    /// Take everything from this file, as for many lines; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", conflicts_with_all = ONE_LINE, help_heading = "Lines")]
+    pub config: Option<PathBuf>,
+
     /// Serial device, with its settings unless they are 9600,8N1: /dev/ttyUSB0,115200,7E1,rtscts
     #[arg(long, value_name = "DEVICE[,SETTINGS]", help_heading = "Line")]
     pub serial: Option<PortText>,
@@ -108,9 +128,12 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value_t, help_heading = "Line")]
     pub frame_end: FrameEndArg,
     /// Most input kept until it is acknowledged, in bytes or as 64KiB, 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_ring,
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = values::ring,
           help_heading = "Line")]
     pub ring: usize,
+    /// Do not start while the device is not there; without this it is waited for
+    #[arg(long, help_heading = "Line")]
+    pub require_device: bool,
 
     /// Listen here for nodes; always needs a key file, on loopback too
     #[arg(long, value_name = "ADDR:PORT", requires_all = ["key_file", "state"],
@@ -120,6 +143,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_line", "key_file"],
           help_heading = "Clients")]
     pub listen_raw: Option<SocketAddr>,
+    /// Listen here for telnet clients, for benches like --listen-raw
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_line", "key_file"],
+          help_heading = "Clients")]
+    pub listen_telnet: Option<SocketAddr>,
+    /// Let only this network connect, as 10.0.0.0/8; may be given several times
+    #[arg(long, value_name = "NETWORK", help_heading = "Clients")]
+    pub allow: Vec<Network>,
+    /// What happens to a raw or telnet client while another one has the line
+    #[arg(long, value_enum, default_value_t, help_heading = "Clients")]
+    pub on_busy: OnBusyArg,
     /// File with the group's key, readable by its owner only; make one with: openssl rand -hex 32
     #[arg(long, value_name = "FILE", help_heading = "Clients")]
     pub key_file: Option<PathBuf>,
@@ -127,18 +160,19 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME", default_value = "linekeeper", help_heading = "Clients")]
     pub group: Name,
     /// Longest lease that is granted
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_lease,
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::lease,
           help_heading = "Clients")]
     pub lease_max: Duration,
 
     /// Send beacons to this multicast group or host; may be given several times
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "listen_raw", help_heading = "Beacons")]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_raw", "listen_telnet"],
+          help_heading = "Beacons")]
     pub beacon: Vec<SocketAddrV4>,
     /// Address of the interface that multicast beacons leave by [default: the system's choice]
     #[arg(long, value_name = "ADDR", help_heading = "Beacons")]
     pub interface: Option<Ipv4Addr>,
     /// Longest time between two beacons; a change is told at once
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval,
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = values::interval,
           help_heading = "Beacons")]
     pub beacon_interval: Duration,
 
@@ -146,7 +180,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR", help_heading = "Daemon")]
     pub state: Option<PathBuf>,
     /// Begin with a new state if DIR has none; without this, a missing state is an error
-    #[arg(long, requires = "state", help_heading = "Daemon")]
+    #[arg(long, help_heading = "Daemon")]
     pub new_state: bool,
     /// Name of this terminal server [default: the host's name]
     #[arg(long, value_name = "NAME", help_heading = "Daemon")]
@@ -154,9 +188,9 @@ pub struct ServeArgs {
     /// Answer `terminal-server status` on this Unix socket
     #[arg(long, value_name = "PATH", help_heading = "Daemon")]
     pub status: Option<PathBuf>,
-    /// Form of the log on standard error: text or json
-    #[arg(long, value_name = "FORMAT", default_value_t, help_heading = "Daemon")]
-    pub log_format: LogFormat,
+    /// Form of the log on standard error: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Daemon")]
+    pub log_format: Option<LogFormat>,
     /// What to log, as info or warn,terminal_server=debug [default: RUST_LOG, else info]
     #[arg(long, value_name = "FILTER", help_heading = "Daemon")]
     pub log: Option<String>,
@@ -198,6 +232,18 @@ pub enum FrameEndArg {
     Cut,
 }
 
+/// What happens to a client that finds the line taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OnBusyArg {
+    /// Its connection is closed
+    #[default]
+    Refuse,
+    /// It gets the line, and the other one's connection is closed
+    Replace,
+    /// It sees the input and may write nothing
+    Observe,
+}
+
 impl FromStr for PortText {
     type Err = String;
 
@@ -217,7 +263,7 @@ impl FromStr for PortText {
 }
 
 impl ServeArgs {
-    /// The options these arguments ask for; reads the key file.
+    /// The options these arguments ask for, of one line; reads the key file.
     ///
     /// # Errors
     /// What does not fit together, or a key file that is not to be used.
@@ -227,11 +273,15 @@ impl ServeArgs {
                 PortOptions::Tty { path: path.clone(), settings: *settings }
             }
             (None, Some(PortText { path, settings })) => {
-                PortOptions::Virtual { link: path.clone(), settings: *settings }
+                let (link, access) = (path.clone(), PtyAccess::default());
+                PortOptions::Virtual { link, settings: *settings, access }
             }
             _ => return Err(Failure::new(Exit::Usage, "give --serial or --virtual, and only one")),
         };
-        let line = match &self.line {
+        if self.new_state && self.state.is_none() {
+            return Err(Failure::new(Exit::Usage, "--new-state needs --state DIR"));
+        }
+        let name = match &self.line {
             Some(line) => line.clone(),
             None => line_of(port.path())?,
         };
@@ -239,10 +289,23 @@ impl ServeArgs {
             Some(name) => name.clone(),
             None => host_name("--name")?,
         };
+        let mut line = LineOptions::new(name, port);
+        line.groups = self.groups()?;
+        line.listeners = self.listeners();
+        line.policies = self.policies();
+        let missing = if self.require_device { Missing::Fail } else { Missing::WaitForAbsent };
         Ok(Options {
             state: self.state.clone(),
             new_state: self.new_state,
             beacons: self.beacons()?,
+            status: self.status.clone(),
+            missing,
+            ..Options::new(server, vec![line])
+        })
+    }
+
+    fn policies(&self) -> Policies {
+        Policies {
             lease_max: self.lease_max,
             ring: self.ring,
             pace: self.pace == Pace::On,
@@ -250,27 +313,36 @@ impl ServeArgs {
                 FrameEndArg::Finish => FrameEnd::Finish,
                 FrameEndArg::Cut => FrameEnd::Cut,
             },
-            status: self.status.clone(),
-            ..Options::new(server, line, port, self.access()?)
-        })
+            on_busy: match self.on_busy {
+                OnBusyArg::Refuse => OnBusy::Refuse,
+                OnBusyArg::Replace => OnBusy::Replace,
+                OnBusyArg::Observe => OnBusy::Observe,
+            },
+            ..Policies::default()
+        }
     }
 
-    fn access(&self) -> Result<Access, Failure> {
-        let (listen, key_file) = match (self.listen_line, self.listen_raw, &self.key_file) {
-            (Some(listen), None, Some(key_file)) => (listen, key_file),
-            (None, Some(listen), _) => return Ok(Access::Raw { listen }),
-            _ => {
-                let message = "give --listen-line with --key-file, or --listen-raw";
-                return Err(Failure::new(Exit::Usage, message));
-            }
+    fn listeners(&self) -> Vec<ListenOptions> {
+        let all = [
+            (Speech::Line, self.listen_line),
+            (Speech::Raw, self.listen_raw),
+            (Speech::Telnet, self.listen_telnet),
+        ];
+        let allow = &self.allow;
+        let listen = |(speech, address): (_, Option<_>)| {
+            Some(ListenOptions { speech, address: address?, allow: allow.clone() })
         };
+        all.into_iter().filter_map(listen).collect()
+    }
+
+    fn groups(&self) -> Result<Vec<GroupKeys>, Failure> {
+        let Some(key_file) = &self.key_file else { return Ok(Vec::new()) };
         let content = daemon::secrets::read(key_file)
             .map_err(|error| Failure::new((&error).into(), format!("--key-file: {error}")))?;
         let key = Key::from_file_content(0, &content).map_err(|error| {
             Failure::new(Exit::Usage, format!("--key-file: {}: {error}", key_file.display()))
         })?;
-        let group = GroupKeys { group: self.group.clone(), keys: vec![key] };
-        Ok(Access::Line { listen, group })
+        Ok(vec![GroupKeys { group: self.group.clone(), keys: vec![key] }])
     }
 
     fn beacons(&self) -> Result<BeaconOptions, Failure> {
@@ -287,8 +359,11 @@ impl ServeArgs {
 
     /// A warning for what is allowed and unwise.
     pub fn warning(&self) -> Option<String> {
-        let open = self.listen_raw.filter(|listen| !listen.ip().is_loopback())?;
-        Some(format!("--listen-raw {open}: anybody who reaches this address can take the line"))
+        let open = [("--listen-raw", self.listen_raw), ("--listen-telnet", self.listen_telnet)];
+        let open = open.into_iter().filter_map(|(flag, address)| Some((flag, address?)));
+        let mut open = open.filter(|(_, address)| !address.ip().is_loopback());
+        let (flag, address) = open.next().filter(|_| self.allow.is_empty())?;
+        Some(format!("{flag} {address}: anybody who reaches this address can take the line"))
     }
 }
 
@@ -306,46 +381,42 @@ fn tidy(text: &str) -> String {
     text.trim_start_matches(['.', '-']).to_owned()
 }
 
-fn parse_lease(text: &str) -> Result<Duration, String> {
-    parse_time_within(text, LEASE_MIN, LONGEST_LEASE)
-}
-
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    parse_time_within(text, SHORTEST_INTERVAL, LONGEST_INTERVAL)
-}
-
-/// Bytes, or with a unit: `65536`, `64KiB`, `1MiB`.
-fn parse_ring(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: usize = match &text[digits.len()..] {
-        "" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        _ => return Err(RING_HELP.to_owned()),
-    };
-    let size = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
-    size.filter(|size| (SMALLEST_RING..=LARGEST_RING).contains(size))
-        .ok_or_else(|| RING_HELP.to_owned())
-}
-
-const RING_HELP: &str = "give a size from 64KiB to 256MiB, in bytes or as KiB or MiB";
 const USUAL_BAUD: u32 = 9600;
-/// The input window: a smaller ring could never fill it.
-const SMALLEST_RING: usize = wire::frame::INPUT_WINDOW as usize;
-/// Saved as text at every stop, so more would make stopping slow.
-const LARGEST_RING: usize = 256 * 1024 * 1024;
-/// Beyond this a dead holder keeps a line for longer than anybody would wait.
-const LONGEST_LEASE: Duration = Duration::from_secs(600);
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-/// Nodes doubt a terminal server that is silent for some intervals.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The flags of one line, which a file has for each.
+const ONE_LINE: [&str; 22] = [
+    "serial",
+    "virtual_link",
+    "line",
+    "pace",
+    "frame_end",
+    "ring",
+    "require_device",
+    "listen_line",
+    "listen_raw",
+    "listen_telnet",
+    "allow",
+    "on_busy",
+    "key_file",
+    "group",
+    "lease_max",
+    "beacon",
+    "interface",
+    "beacon_interval",
+    "state",
+    "name",
+    "status",
+    "list",
+];
 
 const USAGE: &str = "\
 terminal-server --serial DEVICE --listen-line ADDR:PORT --key-file FILE --state DIR [OPTIONS]
        terminal-server --virtual LINK --listen-line ADDR:PORT --key-file FILE --state DIR [OPTIONS]
        terminal-server --serial DEVICE --listen-raw ADDR:PORT [OPTIONS]
+       terminal-server --config FILE [--new-state]
        terminal-server --list [--json]
-       terminal-server status --status PATH [--json] [--watch [SECONDS]]
+       terminal-server check-config FILE
+       terminal-server status --status PATH [--line NAME] [--json] [--watch [SECONDS]]
        terminal-server clients|kick [LINE] --status PATH [OPTIONS]
        terminal-server pair A B [OPTIONS]";
 
@@ -374,6 +445,16 @@ Examples:
       terminal-server --serial /dev/ttyUSB0,115200,8N1 --listen-raw 127.0.0.1:4001 \\
           --status /tmp/bench.status
       terminal-server status --status /tmp/bench.status
+
+  Hundreds of lines; docs/terminal-server.toml explains every key:
+      terminal-server check-config /etc/linekeeper/terminal-server.toml
+      terminal-server --config /etc/linekeeper/terminal-server.toml
+
+SIGHUP reads the file again and applies what differs: lines that are new, gone or changed; all
+others and their clients notice nothing. A file with an error changes nothing.
+
+A device that is not there is waited for, and the status says why; with --require-device, the start
+fails. From a file, a line whose device cannot be used keeps no other from running.
 
 SIGTERM finishes the record being written and leaves unacknowledged input to the next start, which
 prefers the last holder: nothing is lost. After kill -9 the input goes on under a new name, with a

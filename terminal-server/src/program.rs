@@ -1,11 +1,15 @@
 //! What the binary does with its command line.
 
+use std::path::{Path, PathBuf};
+
 use daemon::program::{self, print};
-use daemon::{Exit, Failure, OrExit, ports};
+use daemon::{CancellationToken, Exit, Failure, OrExit, ports};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::cli::{Cli, Command, ServeArgs, StatusArgs};
-use crate::driver::{ServerReport, run};
+use crate::config::{Config, read_key};
+use crate::driver::{Options, ServerReport, run};
 use crate::table;
 use crate::tools::{clients, pair, watch};
 
@@ -24,6 +28,7 @@ pub fn main(cli: Cli) -> Result<(), Failure> {
         Some(Command::Clients(args)) => clients::clients(&args),
         Some(Command::Kick(args)) => clients::kick(&args),
         Some(Command::Pair(args)) => pair::run(&args),
+        Some(Command::CheckConfig { file }) => print(&table::of_config(&read(&file)?)),
         Some(Command::Completions { shell }) => {
             program::completions::<Cli>(shell);
             Ok(())
@@ -33,15 +38,62 @@ pub fn main(cli: Cli) -> Result<(), Failure> {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    daemon::logs::init(args.log_format, args.log.as_deref()).or_exit(Exit::Usage)?;
-    let options = args.options()?;
-    if let Some(warning) = args.warning() {
-        tracing::warn!("{warning}");
-    }
-    let service = async |shutdown| {
-        run(options, shutdown).await.map_err(|e| Failure::new((&e).into(), e.to_string()))
+    let config = args.config.as_deref().map(read).transpose()?;
+    let (log, format) = match &config {
+        Some(config) => (config.log.as_deref(), config.log_format),
+        None => (None, None),
     };
-    program::serve(service, "kept input is lost")
+    let format = args.log_format.or(format).unwrap_or_default();
+    daemon::logs::init(format, args.log.as_deref().or(log)).or_exit(Exit::Usage)?;
+    let (options, warnings) = match config {
+        Some(config) => (Options { new_state: args.new_state, ..config.options }, config.warnings),
+        None => (args.options()?, args.warning().into_iter().collect()),
+    };
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Err(error) = sys::process::raise_open_files() {
+        tracing::warn!(%error, "failed to raise the limit of open files");
+    }
+    let service = async |shutdown: CancellationToken, hangups| {
+        let (reload, reloads) = mpsc::channel(1);
+        let reader = args.config.clone().map(|file| tokio::spawn(reread(file, hangups, reload)));
+        let ended = run(options, shutdown, reloads).await;
+        if let Some(reader) = reader {
+            reader.abort();
+        }
+        ended.map_err(|e| Failure::new((&e).into(), e.to_string()))
+    };
+    program::serve_reloading(service, "kept input is lost")
+}
+
+/// Reads the file again at each SIGHUP, and passes on what it says. A file with an error changes
+/// nothing.
+async fn reread(file: PathBuf, mut hangups: mpsc::Receiver<()>, reload: mpsc::Sender<Options>) {
+    while hangups.recv().await.is_some() {
+        daemon::notify::reloading();
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || read(&path));
+        match read
+            .await
+            .unwrap_or_else(|error| Err(Failure::new(Exit::Software, error.to_string())))
+        {
+            Ok(config) => {
+                config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                if reload.send(config.options).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken; nothing has changed");
+                daemon::notify::reloaded();
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", file.display())))?;
+    Config::parse(file, &text, &read_key).or_exit(Exit::Usage)
 }
 
 fn list(as_json: bool) -> Result<(), Failure> {
@@ -56,7 +108,11 @@ fn status(args: &StatusArgs) -> Result<(), Failure> {
     if let Some(interval) = args.watch {
         return watch::run(&args.status, interval, args.json);
     }
-    let answer = daemon::status::request(&args.status, PROGRAM, &json!({ "command": "status" }))
+    let mut request = json!({ "command": "status" });
+    if let Some(line) = &args.line {
+        request["line"] = line.as_str().into();
+    }
+    let answer = daemon::status::request(&args.status, PROGRAM, &request)
         .map_err(|error| Failure::new((&error).into(), error.to_string()))?;
     if args.json {
         return print(&format!("{answer:#}\n"));

@@ -1,34 +1,104 @@
 //! The status for people.
 
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 
-use crate::driver::{CounterReport, LineReport, ServerReport};
+use crate::config::Config;
+use crate::driver::{
+    CounterReport, LineOptions, LineReport, ListenOptions, PortOptions, RefusalReport, ServerReport,
+};
 
-/// The status as a headline and, for each line, what there is to know, each line ended.
+/// The status as a headline and what there is to know of a line, or a row for each of several; and
+/// then what is not as it should be. Each line ended.
 pub fn render(report: &ServerReport) -> String {
-    let ServerReport { server, version, start, silent, crowded, lines } = report;
-    let mut text = format!("{server}: terminal-server {version}, start {start}\n");
-    if lines.is_empty() {
-        text += "no line answers: it is stopping\n";
+    let ServerReport { server, version, start, refused, listeners, lines } = report;
+    let mut text = format!("{server}: terminal-server {version}, start {start}\n\n");
+    match lines.as_slice() {
+        [] => text += "no line answers: it is stopping\n",
+        [line] => text += &format!("{}\n", of_line(line).trim_fmt()),
+        lines => text += &format!("{}\n", of_lines(lines).trim_fmt()),
     }
-    for line in lines {
-        text += "\n";
-        text += &of_line(line).trim_fmt();
-        text += "\n";
+    let failed = listeners.iter().filter_map(|listener| Some((listener, listener.error.as_ref()?)));
+    for (listener, error) in failed {
+        text += &format!("\nnot listening: {} on {}: {error}\n", listener.speech, listener.address);
     }
-    if silent + crowded > 0 {
-        text += &format!(
-            "\nconnections that never asked for a line: {silent} too slow, {crowded} too many\n"
-        );
+    if refused.total() > 0 {
+        text += &format!("\nconnections that never reached a line: {}\n", strangers(refused));
     }
     text
+}
+
+/// What a checked configuration comes to.
+pub fn of_config(config: &Config) -> String {
+    let lines = &config.options.lines;
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(["line", "device", "settings", "groups", "listens"]);
+    for LineOptions { line, port, groups, listeners, .. } in lines {
+        let groups: Vec<_> = groups.iter().map(|group| group.group.to_string()).collect();
+        let listeners: Vec<_> = listeners.iter().map(listener).collect();
+        let device = match port {
+            PortOptions::Tty { path, .. } => path.display().to_string(),
+            PortOptions::Virtual { link, .. } => format!("virtual {}", link.display()),
+        };
+        let groups = if groups.is_empty() { "-".to_owned() } else { groups.join(", ") };
+        let settings = port.settings().to_string();
+        table.add_row([line.to_string(), device, settings, groups, listeners.join(", ")]);
+    }
+    let mut text = format!("OK: {} lines\n\n{}\n", lines.len(), table.trim_fmt());
+    for warning in &config.warnings {
+        text += &format!("\nwarning: {warning}\n");
+    }
+    text
+}
+
+fn listener(listen: &ListenOptions) -> String {
+    let mut text = format!("{} {}", listen.speech.word(), listen.address);
+    if !listen.allow.is_empty() {
+        let allow: Vec<_> = listen.allow.iter().map(ToString::to_string).collect();
+        text += &format!(" from {}", allow.join(" "));
+    }
+    text
+}
+
+fn of_lines(lines: &[LineReport]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let numbers = ["clients", "read", "kept", "in", "out", "lost", "refused"];
+    table.set_header(["line", "device", "state", "holder"].into_iter().chain(numbers));
+    for line in lines {
+        let LineReport { acked, end, clients, counters, .. } = line;
+        let CounterReport { bytes_in, bytes_out, bytes_lost, .. } = counters;
+        let kept = end - acked;
+        let numbers =
+            [*clients as u64, *end, kept, *bytes_in, *bytes_out, *bytes_lost, counters.refused()];
+        let device = if line.up { "up" } else { "DOWN" };
+        let holder = line.holder.as_deref().filter(|_| line.state == "held").unwrap_or("-");
+        let words = [&line.line, device, &line.state, holder].map(str::to_owned);
+        table.add_row(words.into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    for column in table.column_iter_mut().skip(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn strangers(refused: &RefusalReport) -> String {
+    let RefusalReport { silent, crowded, forbidden, crowding, no_line } = refused;
+    format!(
+        "{silent} too slow, {crowded} too many, {forbidden} not allowed, \
+         {crowding} too many from one address, {no_line} while their line was not there"
+    )
 }
 
 fn of_line(line: &LineReport) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
-    let up = if line.up { "up" } else { "DOWN" };
+    let up = match &line.trouble {
+        None if line.up => "up".to_owned(),
+        None => "DOWN".to_owned(),
+        Some(trouble) => format!("DOWN: {trouble}"),
+    };
     table.add_row(["line", &format!("{} on {}, {up}", line.line, line.device)]);
     table.add_row(["state", &state(line)]);
     table.add_row(["epoch", &line.epoch]);

@@ -9,7 +9,9 @@ use clap::CommandFactory;
 use terminal_server::cli::Cli;
 use terminal_server::core::Saved;
 use terminal_server::driver::state_file::State;
-use terminal_server::driver::{CounterReport, LineReport, ServerReport};
+use terminal_server::driver::{
+    CounterReport, LineReport, ListenerReport, RefusalReport, ServerReport,
+};
 use terminal_server::table;
 use wire::{Epoch, EventKind, Fate, LastFrame, LineEvent};
 
@@ -27,6 +29,7 @@ fn held() -> LineReport {
         line: "pms".to_owned(),
         device: "/dev/ttyUSB0".to_owned(),
         up: true,
+        trouble: None,
         state: "held".to_owned(),
         cause: None,
         holder: Some("alpha".to_owned()),
@@ -59,8 +62,13 @@ fn report(line: LineReport) -> ServerReport {
         server: "ts1".to_owned(),
         version: "0.1.0".to_owned(),
         start: 1_790_000_001,
-        silent: 0,
-        crowded: 0,
+        refused: RefusalReport::default(),
+        listeners: vec![ListenerReport {
+            speech: "line".to_owned(),
+            address: "192.0.2.10:4101".to_owned(),
+            error: None,
+            lines: 1,
+        }],
         lines: vec![line],
     }
 }
@@ -81,8 +89,24 @@ fn a_free_line_that_is_down_and_kept_for_somebody() {
         reserved_for: Some("beta".to_owned()),
         ..held()
     };
-    let report = ServerReport { silent: 1, crowded: 2, ..report(line) };
+    let mut report = report(line);
+    report.refused = RefusalReport { silent: 1, crowded: 2, forbidden: 3, crowding: 4, no_line: 5 };
+    report.listeners[0].error = Some("Address already in use (os error 98)".to_owned());
     check("free.txt", &table::render(&report));
+}
+
+#[test]
+fn several_lines() {
+    let trouble = Some("/dev/ttyUSB1: no such device".to_owned());
+    let mut absent = LineReport { line: "cdr".to_owned(), up: false, trouble, ..held() };
+    absent.state = "free".to_owned();
+    let mut report = report(held());
+    check(
+        "trouble.txt",
+        &table::render(&ServerReport { lines: vec![absent.clone()], ..report.clone() }),
+    );
+    report.lines.push(absent);
+    check("lines.txt", &table::render(&report));
 }
 
 #[test]

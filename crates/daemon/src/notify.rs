@@ -9,6 +9,19 @@ pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// The configuration is being read again, until [`reloaded`]. `Type=notify-reload` waits for it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(time) => send(&[NotifyState::Reloading, time]),
+        Err(error) => tracing::warn!(%error, "failed to read the clock for the service manager"),
+    }
+}
+
+/// What [`reloading`] began is done, with or without a change.
+pub fn reloaded() {
+    send(&[NotifyState::Ready]);
+}
+
 /// The stop has begun.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);

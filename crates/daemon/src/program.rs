@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Exit, Failure, OrExit, SignalEvent, Signals};
@@ -30,17 +32,30 @@ pub fn serve(
     service: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>,
     given_up: &str,
 ) -> Result<(), Failure> {
+    serve_reloading(async |shutdown, _| service(shutdown).await, given_up)
+}
+
+/// As [`serve`], for a service that reads its configuration again at SIGHUP. While it does, further
+/// ones count as one. Without interest in them it drops the receiver.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_reloading(
+    service: impl AsyncFnOnce(CancellationToken, mpsc::Receiver<()>) -> Result<(), Failure>,
+    given_up: &str,
+) -> Result<(), Failure> {
     // One thread: if the loop hangs, all that shows it to be alive hangs with it (I8).
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.or_exit(Exit::OsError)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen().or_exit(Exit::OsError)?;
         let shutdown = CancellationToken::new();
+        let (hangup, hangups) = mpsc::channel(1);
         tokio::select! {
             // In order is in order, even when a second signal comes in the same instant.
             biased;
-            ended = service(shutdown.clone()) => ended,
-            signal = second_signal(signals, shutdown) => {
+            ended = service(shutdown.clone(), hangups) => ended,
+            signal = second_signal(signals, shutdown, hangup) => {
                 let message = format!("stopped by a second {signal}; {given_up}");
                 Err(Failure::new(Exit::TemporaryFailure, message))
             }
@@ -51,8 +66,12 @@ pub fn serve(
     ended
 }
 
-/// Passes the first signal on; its name when there is a second.
-async fn second_signal(mut signals: Signals, shutdown: CancellationToken) -> &'static str {
+/// Passes signals on; the name of the second one that asks for an end.
+async fn second_signal(
+    mut signals: Signals,
+    shutdown: CancellationToken,
+    hangup: mpsc::Sender<()>,
+) -> &'static str {
     loop {
         match signals.recv().await {
             SignalEvent::Stop(reason) => {
@@ -61,7 +80,11 @@ async fn second_signal(mut signals: Signals, shutdown: CancellationToken) -> &'s
                 shutdown.cancel();
             }
             SignalEvent::StopNow(signal) => return signal,
-            SignalEvent::Hangup => tracing::info!("SIGHUP: there is no configuration to read anew"),
+            SignalEvent::Hangup => {
+                if let Err(TrySendError::Closed(())) = hangup.try_send(()) {
+                    tracing::info!("SIGHUP: there is no configuration to read anew");
+                }
+            }
         }
     }
 }

@@ -18,8 +18,9 @@ use std::time::Duration;
 /// Longest request line in bytes, line end included: commands with a few arguments.
 pub const MAX_REQUEST: usize = 4096;
 
-/// Longest reply line that a client reads: the status of a terminal server with many lines.
-pub const MAX_REPLY: usize = 1 << 20;
+/// Longest reply line that a client reads: the status of a terminal server with thousands of lines,
+/// each of them less than a kilobyte.
+pub const MAX_REPLY: usize = 16 << 20;
 
 /// Clients served at once; a further one is told to try again. People and probes, not load.
 pub const MAX_CLIENTS: usize = 8;

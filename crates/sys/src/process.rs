@@ -16,8 +16,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, WaitOptions, kill_process, kill_process_group, pidfd_open,
-    set_child_subreaper, wait,
+    Pid, PidfdFlags, Resource, Rlimit, WaitOptions, getrlimit, kill_process, kill_process_group,
+    pidfd_open, set_child_subreaper, setrlimit, wait,
 };
 
 pub use rustix::process::Signal;
@@ -31,6 +31,17 @@ use crate::clock::{arm, boottime, timer_fd};
 /// None on any kernel since 3.4.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Raises the soft limit of open files to the hard one, for servers of hundreds of lines. The
+/// limit now, `None` if there is none. Children inherit it.
+///
+/// # Errors
+/// The system refused; the limit is as before.
+pub fn raise_open_files() -> io::Result<Option<u64>> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    Ok(limit.maximum)
 }
 
 /// All living and dead-but-unreaped descendants of the process `pid`, parents before children.

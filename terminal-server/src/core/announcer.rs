@@ -34,7 +34,7 @@ struct Page {
 }
 
 impl Announcer {
-    /// For the lines in `statuses`, taken at `now`. Names keep their place for good.
+    /// For the lines in `statuses`, taken at `now`.
     pub fn new(
         (group, server): (Name, Name),
         start: u32,
@@ -42,14 +42,21 @@ impl Announcer {
         statuses: &[LineStatus],
         now: Time,
     ) -> Self {
-        let page = |lines: &[LineStatus]| Page {
-            lines: lines.iter().map(|line| (line.clone(), now)).collect(),
+        let mut announcer = Self { group, server, start, seq: 0, interval, pages: Vec::new() };
+        announcer.handle_lines(statuses.iter().map(|status| (status.clone(), now)), now);
+        announcer
+    }
+
+    /// Lines have come or gone: these are all, each with the time when its status was taken.
+    pub fn handle_lines(&mut self, lines: impl Iterator<Item = (LineStatus, Time)>, now: Time) {
+        let lines: Vec<_> = lines.collect();
+        let page = |lines: &[(LineStatus, Time)]| Page {
+            lines: lines.to_vec(),
             changed: Some(now),
             told: 0,
             next: now,
         };
-        let pages = statuses.chunks(MAX_BEACON_LINES).map(page).collect();
-        Self { group, server, start, seq: 0, interval, pages }
+        self.pages = lines.chunks(MAX_BEACON_LINES).map(page).collect();
     }
 
     /// The start number was raised: a node had seen higher epochs than ours.
@@ -179,5 +186,19 @@ mod tests {
         let beacons = sent(&mut a, 51);
         assert_eq!(beacons.len(), 1);
         assert_eq!(beacons[0].1.lines.len(), 5);
+    }
+
+    #[test]
+    fn lines_come_and_go_and_the_sequence_goes_on() {
+        let names = ("g".parse().unwrap(), "s".parse().unwrap());
+        let held = status(0, LineState::Held);
+        let mut a = Announcer::new(names, 7, Duration::from_millis(100), &[held], at(0));
+        let before = sent(&mut a, 50).last().unwrap().1.seq;
+        let two = [1, 2].map(|line| (status(line, LineState::Held), at(51)));
+        a.handle_lines(two.into_iter(), at(51));
+        let beacons = sent(&mut a, 51);
+        assert_eq!((beacons.len(), beacons[0].1.seq), (1, before + 1));
+        let told: Vec<_> = beacons[0].1.lines.iter().map(|l| l.line.to_string()).collect();
+        assert_eq!(told, ["line1", "line2"]);
     }
 }

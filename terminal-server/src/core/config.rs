@@ -45,7 +45,7 @@ pub struct LineConfig {
 }
 
 /// A group and its keys; several while one replaces another.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GroupKeys {
     /// The group.
     pub group: Name,

@@ -9,17 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sys::{BootTimer, PortError, SerialPort};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::time::earliest;
 use wire::{Name, Time};
 
-use super::beacons::Board;
+use super::beacons::Boards;
 use super::clock::now;
 use super::device::{Device, DeviceError, Ready};
 use super::listener::Arrival;
 use super::peers::{Found, Peer, Peers};
+use super::pulse::Beat;
+use super::question::LineQuestion;
 use super::report::{self, LineReport, Reporter};
 use super::state::{StateDir, StateError};
 use crate::core::config::MAX_CLIENTS;
@@ -57,15 +59,12 @@ pub(crate) struct Actor {
 
 /// What joins the line to the rest of the daemon.
 pub(crate) struct Links {
-    /// `None` on a bench line that keeps nothing.
-    pub(crate) state: Option<Arc<Mutex<StateDir>>>,
+    pub(crate) state: Arc<Mutex<StateDir>>,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
-    pub(crate) questions: mpsc::Receiver<oneshot::Sender<LineReport>>,
-    pub(crate) board: watch::Sender<Board>,
-    /// This line's place on the board.
-    pub(crate) place: usize,
-    /// How often the service manager wants to hear that the loop turns.
-    pub(crate) watchdog: Option<Duration>,
+    pub(crate) questions: mpsc::Receiver<LineQuestion>,
+    pub(crate) boards: Boards,
+    /// Says that the loop turns, where somebody wants to hear it.
+    pub(crate) watchdog: Option<Beat>,
 }
 
 /// Why the loop went on.
@@ -76,8 +75,8 @@ enum Wake {
     Timer,
     /// A connection.
     Arrival(Arrival),
-    /// Somebody asks how the line stands.
-    Question(oneshot::Sender<LineReport>),
+    /// Somebody asks something.
+    Question(LineQuestion),
     /// The start number is on the disk, or could not be put there.
     Stored(Result<u32, StateError>),
     /// The device that had gone is open again, or not there yet.
@@ -91,7 +90,7 @@ enum Wake {
 }
 
 impl Actor {
-    /// `line` is not drained yet; `device` is open.
+    /// `line` is not drained yet.
     pub(crate) fn new(
         (name, line): (Name, Line),
         device: Device,
@@ -124,6 +123,10 @@ impl Actor {
     /// device, to be closed after that: closing may take long.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> (Saved, Device) {
         self.settle();
+        if !self.device.is_open() {
+            self.line.handle_device(false, now());
+            self.settle();
+        }
         loop {
             let wake = self.wait(&shutdown, None).await;
             if matches!(wake, Wake::Stop) {
@@ -139,7 +142,7 @@ impl Actor {
             // The beacon of a change goes out before this loop does anything more.
             tokio::task::yield_now().await;
         }
-        let watchdog = self.links.watchdog.map(|_| self.watchdog_at);
+        let watchdog = self.links.watchdog.as_ref().map(|_| self.watchdog_at);
         let retry = self.device.retry_at();
         let due = earliest([self.line.poll_timeout(), retry, watchdog, until]);
         let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
@@ -173,10 +176,9 @@ impl Actor {
             Wake::Stop => self.line.handle_stop(now()),
             Wake::Timer => self.timer_is_due(),
             Wake::Arrival(arrival) => self.arrive(arrival),
-            Wake::Question(answer) => {
-                // Who asked may have gone again.
-                let _ = answer.send(self.report());
-            }
+            // Who asked may have gone again. Nothing else is answered yet.
+            Wake::Question(LineQuestion::Report(answer)) => drop(answer.send(self.report())),
+            Wake::Question(_) => {}
             Wake::Stored(stored) => self.stored(stored),
             Wake::Opened(opened) => self.opened(opened),
             Wake::Device(Ready::Input) => self.read_device(),
@@ -206,9 +208,9 @@ impl Actor {
         let now = now();
         self.line.handle_timeout(now);
         self.settle();
-        if let Some(interval) = self.links.watchdog.filter(|_| self.watchdog_at <= now) {
-            self.watchdog_at = now + interval;
-            daemon::notify::watchdog();
+        if let Some(beat) = self.links.watchdog.as_ref().filter(|_| self.watchdog_at <= now) {
+            self.watchdog_at = now + beat.interval();
+            beat.beat();
         }
         if self.device.retry_at().is_some_and(|at| at <= now) {
             self.opening = Some(self.device.retry());
@@ -232,11 +234,12 @@ impl Actor {
             self.turned_away += 1;
             return self.reporter.crowd(arrival.address, now());
         }
-        let Arrival { stream, address, kind, inbox } = arrival;
+        let Arrival { stream, address, kind, inbox, permit } = arrival;
         let id = self.next_id;
         self.next_id += 1;
         tracing::debug!(line = %self.name, client = id, peer = %address, "connected");
-        self.peers.insert(id, Peer::new(stream, address, kind == ClientKind::Raw, inbox));
+        let peer = Peer::new(stream, address, kind == ClientKind::Raw, inbox, permit);
+        self.peers.insert(id, peer);
         self.line.handle_connect(id, kind, now());
         self.settle();
         self.read_peer(id);
@@ -254,7 +257,7 @@ impl Actor {
     fn device_gone(&mut self, error: &PortError) {
         let now = now();
         report::device(&self.name, self.device.path(), false, Some(error));
-        self.device.gone(now);
+        self.device.gone(error, now);
         self.line.handle_device(false, now);
     }
 
@@ -335,7 +338,7 @@ impl Actor {
         self.storing = None;
         match stored {
             Ok(start) => {
-                self.links.board.send_modify(|board| board.start = board.start.max(start));
+                self.links.boards.raise(start);
                 self.line.handle_stored(start, now());
             }
             Err(error) => {
@@ -372,8 +375,7 @@ impl Actor {
             Action::Announce => {
                 let now = now();
                 let status = self.line.status(now);
-                let place = self.links.place;
-                self.links.board.send_modify(|board| board.lines[place] = (status, now));
+                self.links.boards.post(&status, now);
                 self.announced = true;
             }
             Action::Report(occurrence) => {
@@ -451,14 +453,13 @@ impl Actor {
             return;
         }
         let state = self.links.state.clone();
-        self.storing = Some(tokio::task::spawn_blocking(move || match state {
-            Some(state) => state.lock().unwrap_or_else(PoisonError::into_inner).raise(start),
-            None => Err(StateError::NotKept),
+        self.storing = Some(tokio::task::spawn_blocking(move || {
+            state.lock().unwrap_or_else(PoisonError::into_inner).raise(start)
         }));
     }
 
     fn report(&self) -> LineReport {
-        let mut report = LineReport::new(&self.line, self.device.path(), self.peers.len(), now());
+        let mut report = LineReport::new(&self.line, &self.device, self.peers.len(), now());
         report.counters.full += self.turned_away;
         report
     }

@@ -1,19 +1,81 @@
-//! Tells the group how its lines stand.
+//! Tells the groups how their lines stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sys::{BootTimer, DatagramSender};
-use tokio::sync::watch;
-use wire::{Datagram, Key, LineStatus, Time};
+use tokio::sync::Notify;
+use wire::{Datagram, Key, LineStatus, Name, Time};
 
 use super::clock::now;
 use crate::core::Announcer;
 
-/// What the lines last said of themselves.
-#[derive(Debug, Clone)]
+/// What the lines of one group last said of themselves.
+#[derive(Debug, Default)]
 pub(crate) struct Board {
-    /// The start number.
-    pub(crate) start: u32,
+    posted: Mutex<Posted>,
+    changed: Notify,
+}
+
+/// At most one status a line, however fast they change.
+#[derive(Debug, Default)]
+struct Posted {
+    /// The highest start number of a line.
+    start: u32,
     /// Each line's status and when it was taken.
-    pub(crate) lines: Vec<(LineStatus, Time)>,
+    lines: BTreeMap<Name, (LineStatus, Time)>,
+    /// The lines whose status the herald has not seen.
+    news: BTreeSet<Name>,
+    /// Lines have come or gone since the herald looked.
+    roster: bool,
+    /// The group has no lines any more.
+    closed: bool,
+}
+
+/// The boards of all the groups that a line belongs to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Boards(pub(crate) Vec<Arc<Board>>);
+
+impl Boards {
+    /// The line's status is this now.
+    pub(crate) fn post(&self, status: &LineStatus, taken: Time) {
+        for board in &self.0 {
+            let mut posted = board.lock();
+            let line = status.line.clone();
+            posted.news.insert(line.clone());
+            posted.roster |= posted.lines.insert(line, (status.clone(), taken)).is_none();
+            board.changed.notify_one();
+        }
+    }
+
+    /// The start number is at least this.
+    pub(crate) fn raise(&self, start: u32) {
+        for board in &self.0 {
+            let mut posted = board.lock();
+            posted.start = posted.start.max(start);
+            board.changed.notify_one();
+        }
+    }
+}
+
+impl Board {
+    /// The group has lost this line.
+    pub(crate) fn remove(&self, line: &Name) {
+        let mut posted = self.lock();
+        posted.news.remove(line);
+        posted.roster |= posted.lines.remove(line).is_some();
+        self.changed.notify_one();
+    }
+
+    /// Ends its herald.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Posted> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One receiver of beacons, multicast group or host.
@@ -24,13 +86,13 @@ struct Target {
     failing: bool,
 }
 
-/// Sends the beacons of one group until its lines are gone.
+/// Sends the beacons of one group until its board is closed.
 #[derive(Debug)]
 pub(crate) struct Herald {
     announcer: Announcer,
     key: Key,
     targets: Vec<Target>,
-    board: watch::Receiver<Board>,
+    board: Arc<Board>,
     timer: BootTimer,
 }
 
@@ -39,14 +101,14 @@ impl Herald {
         announcer: Announcer,
         key: Key,
         senders: Vec<DatagramSender>,
-        board: watch::Receiver<Board>,
+        board: Arc<Board>,
         timer: BootTimer,
     ) -> Self {
         let targets = senders.into_iter().map(|sender| Target { sender, failing: false });
         Self { announcer, key, targets: targets.collect(), board, timer }
     }
 
-    /// Ends when the lines do.
+    /// Ends when the board is closed.
     pub(crate) async fn run(mut self) {
         loop {
             while let Some(beacon) = self.announcer.poll_beacon(now()) {
@@ -57,21 +119,29 @@ impl Herald {
             tokio::select! {
                 // A change goes before a beacon that would not know of it.
                 biased;
-                changed = self.board.changed() => match changed {
-                    Ok(()) => self.read_board(),
-                    Err(_) => return,
-                },
+                () = self.board.changed.notified() => {
+                    if self.read_board() {
+                        return;
+                    }
+                }
                 () = self.timer.until(deadline) => {}
             }
         }
     }
 
-    fn read_board(&mut self) {
-        let board = self.board.borrow_and_update().clone();
-        self.announcer.handle_start(board.start);
-        for (status, taken) in board.lines {
-            self.announcer.handle_status(status, taken);
+    /// Whether it is closed.
+    fn read_board(&mut self) -> bool {
+        let mut posted = self.board.lock();
+        self.announcer.handle_start(posted.start);
+        let news = std::mem::take(&mut posted.news);
+        if std::mem::take(&mut posted.roster) {
+            self.announcer.handle_lines(posted.lines.values().cloned(), now());
+        } else {
+            for (status, taken) in news.iter().filter_map(|line| posted.lines.get(line)) {
+                self.announcer.handle_status(status.clone(), *taken);
+            }
         }
+        posted.closed
     }
 }
 

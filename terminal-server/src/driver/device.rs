@@ -21,6 +21,8 @@ pub(crate) struct Device {
     retry_after: Duration,
     /// The tty took less than it was offered, so that room is worth waiting for.
     full: bool,
+    /// Why it is not open.
+    trouble: Option<String>,
 }
 
 /// Why the device cannot be opened. Nothing stays open or locked.
@@ -47,11 +49,29 @@ pub(crate) enum Ready {
 }
 
 impl Device {
-    /// Opens it for the first time.
-    pub(crate) fn open(options: PortOptions, now: Time) -> Result<Self, DeviceError> {
-        let port = Some(open(&options)?);
-        let (retry_at, retry_after) = (Time::NEVER, RETRY_FIRST);
-        Ok(Self { options, port, opened: now, retry_at, retry_after, full: false })
+    /// What the first try to open it came to. If it failed, others follow.
+    pub(crate) fn new(
+        options: PortOptions,
+        opened: Result<SerialPort, DeviceError>,
+        now: Time,
+    ) -> Self {
+        let (port, trouble) = match opened {
+            Ok(port) => (Some(port), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let retry_at = if port.is_some() { Time::NEVER } else { now + RETRY_FIRST };
+        let retry_after = RETRY_FIRST;
+        Self { options, port, opened: now, retry_at, retry_after, full: false, trouble }
+    }
+
+    /// Whether it is there.
+    pub(crate) fn is_open(&self) -> bool {
+        self.port.is_some()
+    }
+
+    /// Why it is not there.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// The name a user knows it by.
@@ -105,8 +125,9 @@ impl Device {
     }
 
     /// It has gone: it is closed, and looked for again, the sooner the longer it had lasted.
-    pub(crate) fn gone(&mut self, now: Time) {
+    pub(crate) fn gone(&mut self, error: &PortError, now: Time) {
         self.port = None;
+        self.trouble = Some(error.to_string());
         self.full = false;
         self.retry_after = if now.since(self.opened) > RETRY_LONGEST {
             RETRY_FIRST
@@ -133,23 +154,28 @@ impl Device {
         match opened {
             Ok(port) => {
                 self.port = Some(port);
+                self.trouble = None;
                 self.opened = now;
                 Ok(())
             }
             Err(error) => {
                 self.retry_after = (self.retry_after * 2).min(RETRY_LONGEST);
                 self.retry_at = now + self.retry_after;
+                self.trouble = Some(error.to_string());
                 Err(error)
             }
         }
     }
 }
 
-fn open(options: &PortOptions) -> Result<SerialPort, DeviceError> {
+/// Opens a port; may wait for a driver.
+pub(crate) fn open(options: &PortOptions) -> Result<SerialPort, DeviceError> {
     match options {
         PortOptions::Tty { path, settings } => Ok(Tty::open(path, settings)?.into()),
-        // Held, as a cable stays plugged in while the program at its far end comes and goes.
-        PortOptions::Virtual { link, .. } => Ok(Pty::open(Some(link), Slave::Held)?.into()),
+        PortOptions::Virtual { link, access, .. } => {
+            // Held, as a cable stays plugged in while the program at its far end comes and goes.
+            Ok(Pty::open_with(Some(link), Slave::Held, *access)?.into())
+        }
     }
 }
 

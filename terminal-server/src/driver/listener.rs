@@ -1,17 +1,16 @@
 //! Accepts connections and finds out which line each of them is for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::codec::Decoder;
@@ -19,8 +18,12 @@ use tokio_util::sync::CancellationToken;
 use wire::frame::MAX_FRAME;
 use wire::{ErrorCode, Frame, FrameCodec, Name, Nonce};
 
+use super::gate::{Gate, Permit, Refusal};
+use super::network::Network;
+use super::options::{Limits, Speech};
+use super::policies::Keepalive;
+use super::report::ListenerReport;
 use crate::core::ClientKind;
-use crate::core::config::HANDSHAKE;
 
 /// A connection for a line.
 #[derive(Debug)]
@@ -30,38 +33,123 @@ pub(crate) struct Arrival {
     pub(crate) kind: ClientKind,
     /// What was read of it already: of the line protocol at least its first frame, undecoded.
     pub(crate) inbox: BytesMut,
+    pub(crate) permit: Permit,
 }
 
-/// What became of connections that never reached a line.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// Said nothing, or too little, in time.
-    pub(crate) slow: AtomicU64,
-    /// Gave way to newer ones because too many were silent.
-    pub(crate) crowded: AtomicU64,
-}
-
-/// What speaks behind a listening socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speech {
-    Line,
-    Raw,
-}
-
-/// One listening socket.
+/// One listening socket, or one that cannot be had yet.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
-    pub(crate) speech: Speech,
-    /// The lines behind it. The first one answers those who ask for none of them.
-    pub(crate) lines: Vec<(Name, mpsc::Sender<Arrival>)>,
-    pub(crate) counters: Arc<Counters>,
+    speech: Speech,
+    /// What was asked for; port 0 is any.
+    wanted: SocketAddr,
+    gate: Arc<Gate>,
+    limits: Limits,
+    behind: Mutex<Behind>,
+}
+
+/// What may change while it listens.
+#[derive(Debug, Default)]
+struct Behind {
+    allow: Vec<Network>,
+    /// The first one answers those who ask for none of them.
+    lines: BTreeMap<Name, Route>,
+    /// The address, or why there is none yet.
+    bound: Option<Result<SocketAddr, String>>,
+}
+
+/// The way to a line.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) arrive: mpsc::Sender<Arrival>,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) user_timeout: Duration,
 }
 
 impl Listener {
-    /// Accepts until `shutdown`.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let listener = Arc::new(self);
+    pub(crate) fn new(
+        (speech, wanted): (Speech, SocketAddr),
+        gate: Arc<Gate>,
+        limits: Limits,
+    ) -> Self {
+        Self { speech, wanted, gate, limits, behind: Mutex::default() }
+    }
+
+    /// Who may connect from now on. Those who are connected stay.
+    pub(crate) fn allow(&self, allow: Vec<Network>) {
+        self.behind().allow = allow;
+    }
+
+    /// A line behind it; its clients come this way from now on.
+    pub(crate) fn route(&self, line: Name, route: Route) {
+        self.behind().lines.insert(line, route);
+    }
+
+    /// A line that is not behind it any more.
+    pub(crate) fn unroute(&self, line: &Name) {
+        self.behind().lines.remove(line);
+    }
+
+    /// Where it listens, if it does.
+    pub(crate) fn bound(&self) -> Option<SocketAddr> {
+        self.behind().bound.clone()?.ok()
+    }
+
+    pub(crate) fn report(&self) -> ListenerReport {
+        let behind = self.behind();
+        let (bound, error) = match &behind.bound {
+            Some(Ok(address)) => (Some(address.to_string()), None),
+            Some(Err(error)) => (None, Some(error.clone())),
+            None => (None, None),
+        };
+        ListenerReport {
+            speech: self.speech.word().to_owned(),
+            address: bound.unwrap_or_else(|| self.wanted.to_string()),
+            error,
+            lines: behind.lines.len(),
+        }
+    }
+
+    /// Tells how the system answered.
+    pub(crate) fn set_bound(&self, bound: &io::Result<TcpListener>) {
+        let bound = match bound {
+            Ok(socket) => socket.local_addr().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.behind().bound = Some(bound);
+    }
+
+    /// Accepts until `stop`. Without a socket, tries for one as long as it takes.
+    pub(crate) async fn run(self: Arc<Self>, socket: Option<TcpListener>, stop: CancellationToken) {
+        let socket = match socket {
+            Some(socket) => socket,
+            None => tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                socket = self.bind_at_last() => socket,
+            },
+        };
+        let (speech, listen) = (self.speech.word(), self.bound().map(tracing::field::display));
+        tracing::info!(speech, listen, "listening");
+        self.accept(socket, stop).await;
+    }
+
+    async fn bind_at_last(&self) -> TcpListener {
+        let mut pause = BIND_FIRST;
+        loop {
+            tokio::time::sleep(pause).await;
+            let bound = listen(self.wanted);
+            self.set_bound(&bound);
+            match bound {
+                Ok(socket) => return socket,
+                Err(error) => {
+                    tracing::debug!(address = %self.wanted, %error, "cannot listen yet");
+                    pause = (pause * 2).min(BIND_LONGEST);
+                }
+            }
+        }
+    }
+
+    async fn accept(self: Arc<Self>, socket: TcpListener, stop: CancellationToken) {
         let mut handshakes = JoinSet::new();
         let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
         let mut pause = PAUSE_FIRST;
@@ -69,14 +157,16 @@ impl Listener {
             tokio::select! {
                 // Nobody is let in any more once it is time to stop.
                 biased;
-                () = shutdown.cancelled() => return,
+                () = stop.cancelled() => return,
                 Some(_) = handshakes.join_next() => {}
-                accepted = listener.socket.accept() => match accepted {
+                accepted = socket.accept() => match accepted {
                     Ok((stream, address)) => {
                         pause = PAUSE_FIRST;
-                        listener.make_room(&handshakes, &mut oldest);
-                        let listener = listener.clone();
-                        let handshake = async move { listener.receive(stream, address).await };
+                        let Some(permit) = self.admit(address) else { continue };
+                        self.make_room(&handshakes, &mut oldest);
+                        let listener = self.clone();
+                        let handshake =
+                            async move { listener.receive(stream, address, permit).await };
                         oldest.push_back(handshakes.spawn(handshake));
                     }
                     Err(error) if of_the_connection(&error) => {}
@@ -90,38 +180,44 @@ impl Listener {
         }
     }
 
+    /// The first questions: whence, and how many from there.
+    fn admit(&self, address: SocketAddr) -> Option<Permit> {
+        let from = address.ip().to_canonical();
+        let behind = self.behind();
+        if !behind.allow.is_empty() && !behind.allow.iter().any(|network| network.contains(from)) {
+            self.refuse(Refusal::Forbidden, address);
+            return None;
+        }
+        let permit = self.gate.admit(from);
+        if permit.is_none() {
+            self.refuse(Refusal::Crowding, address);
+        }
+        permit
+    }
+
+    fn refuse(&self, refusal: Refusal, address: SocketAddr) {
+        self.gate.count(refusal);
+        tracing::debug!(peer = %address, cause = ?refusal, "turned away");
+    }
+
     /// Somebody who connects and says nothing keeps nobody out: the oldest one goes.
     fn make_room(&self, handshakes: &JoinSet<()>, oldest: &mut VecDeque<AbortHandle>) {
         oldest.retain(|handshake| !handshake.is_finished());
-        if handshakes.len() >= MAX_HANDSHAKES
+        if handshakes.len() >= self.limits.handshakes
             && let Some(handshake) = oldest.pop_front()
         {
-            self.counters.crowded.fetch_add(1, Ordering::Relaxed);
+            self.gate.count(Refusal::Crowded);
             handshake.abort();
         }
     }
 
-    async fn receive(&self, stream: TcpStream, address: SocketAddr) {
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!(%address, %error, "failed to set up a connection");
-            return;
-        }
-        let kind = match (self.speech, nonce()) {
-            (Speech::Raw, _) => ClientKind::Raw,
-            (Speech::Line, Ok(nonce)) => ClientKind::Line { nonce },
-            (Speech::Line, Err(error)) => {
-                tracing::error!(%error, "failed to draw a nonce; the connection is closed");
-                return;
-            }
-        };
+    async fn receive(&self, stream: TcpStream, address: SocketAddr, permit: Permit) {
         let mut inbox = BytesMut::new();
-        let mut line = 0;
+        let mut line = None;
         if self.speech == Speech::Line {
-            match tokio::time::timeout(HANDSHAKE, first_frame(&stream, &mut inbox)).await {
-                Ok(Ok(name)) => {
-                    let found = name.and_then(|n| self.lines.iter().position(|(l, _)| *l == n));
-                    line = found.unwrap_or(0);
-                }
+            let first = first_frame(&stream, &mut inbox);
+            match tokio::time::timeout(self.limits.handshake_time, first).await {
+                Ok(Ok(name)) => line = name,
                 Ok(Err(error)) => {
                     tracing::debug!(%address, %error, "closed before its first frame");
                     return;
@@ -129,18 +225,74 @@ impl Listener {
                 Err(_) => return self.too_slow(&stream, address),
             }
         }
+        let Some(route) = self.way(line.as_ref()) else {
+            return self.refuse(Refusal::NoLine, address);
+        };
+        if let Err(error) = prepare(&stream, &route) {
+            tracing::debug!(%address, %error, "failed to set up a connection");
+            return;
+        }
+        let kind = match self.kind() {
+            Ok(kind) => kind,
+            Err(error) => {
+                tracing::error!(%error, "failed to draw a nonce; the connection is closed");
+                return;
+            }
+        };
+        let arrival = Arrival { stream, address, kind, inbox, permit };
         // If the line is gone the connection is closed by being dropped.
-        let _ = self.lines[line].1.send(Arrival { stream, address, kind, inbox }).await;
+        if route.arrive.send(arrival).await.is_err() {
+            self.refuse(Refusal::NoLine, address);
+        }
+    }
+
+    /// To the line that was asked for; else to any, which will say that it is another.
+    fn way(&self, line: Option<&Name>) -> Option<Route> {
+        let behind = self.behind();
+        let asked = line.and_then(|line| behind.lines.get(line));
+        asked.or_else(|| behind.lines.values().next()).cloned()
+    }
+
+    /// What the line will see in a client of this listener.
+    fn kind(&self) -> Result<ClientKind, rand::rngs::SysError> {
+        match self.speech {
+            Speech::Line => Ok(ClientKind::Line { nonce: nonce()? }),
+            // The core takes telnet for plain bytes: it has no kind of its own yet.
+            Speech::Raw | Speech::Telnet => Ok(ClientKind::Raw),
+        }
     }
 
     fn too_slow(&self, stream: &TcpStream, address: SocketAddr) {
-        self.counters.slow.fetch_add(1, Ordering::Relaxed);
+        self.gate.count(Refusal::Silent);
         tracing::info!(peer = %address, "slow");
         let mut frame = BytesMut::new();
         Frame::Error(ErrorCode::Slow, "no frame in time".to_owned()).encode(&mut frame);
         // A courtesy; a socket that cannot take so little is not waited for.
         let _ = stream.try_write(&frame);
     }
+
+    fn behind(&self) -> MutexGuard<'_, Behind> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the port without letting anybody in: connections are refused until it listens.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of the last process that are not quite over must not keep the next one out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Lets clients connect.
+pub(crate) fn open(socket: TcpSocket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)
+}
+
+/// Both.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    bind(address).and_then(open)
 }
 
 /// Reads until the first frame is there and leaves it in `inbox`. The line, if it is a HELLO; what
@@ -167,11 +319,14 @@ async fn first_frame(stream: &TcpStream, inbox: &mut BytesMut) -> io::Result<Opt
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, route: &Route) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // Only for those who hold no lease: a raw client that vanished would own the line for ever.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_AGAIN);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    // For those who hold no lease: a raw client that vanished would own the line for ever.
+    let Keepalive { idle, interval, probes } = route.keepalive;
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive.with_retries(probes))?;
+    socket.set_tcp_user_timeout(Some(route.user_timeout))
 }
 
 fn nonce() -> Result<Nonce, rand::rngs::SysError> {
@@ -186,13 +341,13 @@ fn of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Connections that have not said their first frame yet; a group's nodes need one or two each.
-const MAX_HANDSHAKES: usize = 128;
+/// Connections that the kernel may keep before they are accepted: a crowd of a thousand at once.
+const BACKLOG: u32 = 1024;
+/// An address that is in use is often free in a moment, as at a restart.
+const BIND_FIRST: Duration = Duration::from_millis(250);
+/// An interface that comes up is used within this.
+const BIND_LONGEST: Duration = Duration::from_secs(5);
 /// After a failed accept, usually for want of file descriptors.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// Long enough not to fill the log, short enough to be back soon.
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
-/// A silent connection is asked after this long.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// And again.
-const KEEPALIVE_AGAIN: Duration = Duration::from_secs(10);

@@ -4,40 +4,49 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sys::{Flow, LineSettings};
+use sys::{Flow, LineSettings, PtyAccess};
 use wire::Name;
 
-use super::listener::Speech;
+use super::network::Network;
+use super::policies::Policies;
 use crate::core::GroupKeys;
-use crate::core::config::{FrameEnd, LEASE_MAX, LineConfig, RING};
+use crate::core::config::{HANDSHAKE, LineConfig, MAX_CLIENTS};
 
 /// Everything [`super::Server`] needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The terminal server's name in WELCOME and beacons.
     pub server: Name,
-    /// The line's name in HELLO and beacons.
-    pub line: Name,
-    /// What the line is made of.
-    pub port: PortOptions,
-    /// Who may come, and from where.
-    pub access: Access,
-    /// Where the start number and, over a clean stop, the input live. A bench line may go without.
+    /// Where the start number and, over a clean stop, the input live. Without lines that have
+    /// groups it may be missing.
     pub state: Option<PathBuf>,
     /// Begin where there is no readable state.
     pub new_state: bool,
-    /// Who hears beacons.
-    pub beacons: BeaconOptions,
-    /// Longest lease that is granted.
-    pub lease_max: Duration,
-    /// Most input kept, in bytes.
-    pub ring: usize,
-    /// Whether output is kept back so that little is ever out of hand.
-    pub pace: bool,
-    /// What becomes of a started frame when its grant ends.
-    pub frame_end: FrameEnd,
     /// Where `terminal-server status` asks.
     pub status: Option<PathBuf>,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// Who hears beacons.
+    pub beacons: BeaconOptions,
+    /// Which devices must be there for the start.
+    pub missing: Missing,
+    /// Its lines, each name once.
+    pub lines: Vec<LineOptions>,
+}
+
+/// Everything about one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineOptions {
+    /// Its name in HELLO and beacons.
+    pub line: Name,
+    /// What it is made of.
+    pub port: PortOptions,
+    /// The groups that may claim it. None: a line for benches, owned by connecting.
+    pub groups: Vec<GroupKeys>,
+    /// Where its clients connect.
+    pub listeners: Vec<ListenOptions>,
+    /// How it behaves.
+    pub policies: Policies,
 }
 
 /// What a line is made of.
@@ -57,28 +66,64 @@ pub enum PortOptions {
         /// For the pace, since a pseudo terminal has no speed; and with flow control its far end
         /// is held back where the ring of another line would lose its oldest bytes.
         settings: LineSettings,
+        /// Who else may open the far end.
+        access: PtyAccess,
     },
 }
 
-/// Who may come to the line.
-#[derive(Debug, Clone)]
-pub enum Access {
-    /// Nodes of a group, over the line protocol.
-    Line {
-        /// Where to listen.
-        listen: SocketAddr,
-        /// The group and its key.
-        group: GroupKeys,
-    },
-    /// Anybody, for benches: plain bytes, owned by connecting.
-    Raw {
-        /// Where to listen.
-        listen: SocketAddr,
-    },
+/// Where clients of a line connect. A `line` listener may serve many lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// What is spoken there.
+    pub speech: Speech,
+    /// Where.
+    pub address: SocketAddr,
+    /// From where; everybody, if empty.
+    pub allow: Vec<Network>,
+}
+
+/// What is spoken behind a listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speech {
+    /// The line protocol.
+    Line,
+    /// Plain bytes.
+    Raw,
+    /// Telnet, with RFC 2217.
+    Telnet,
+}
+
+/// How much of everything there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients of a line. For one more, one that has not claimed goes.
+    pub line_clients: usize,
+    /// Connections from one address.
+    pub address_clients: usize,
+    /// Connections to one listener that have not said their first frame. For one more, the oldest
+    /// goes.
+    pub handshakes: usize,
+    /// A client that has not claimed by then is closed.
+    pub handshake_time: Duration,
+    /// Input kept for all lines together, in bytes.
+    pub kept_input: usize,
+}
+
+/// Which devices must be there for the start. Whatever may be missing is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// None: a line whose device cannot be opened, for whatever reason, keeps no other from
+    /// running.
+    #[default]
+    Wait,
+    /// A device may be absent. One that is there must be ours to use.
+    WaitForAbsent,
+    /// All of them.
+    Fail,
 }
 
 /// Who hears beacons.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeaconOptions {
     /// Multicast groups and single hosts.
     pub targets: Vec<SocketAddrV4>,
@@ -89,41 +134,53 @@ pub struct BeaconOptions {
 }
 
 impl Options {
-    /// With every default.
-    pub fn new(server: Name, line: Name, port: PortOptions, access: Access) -> Self {
+    /// With these lines and every default.
+    pub fn new(server: Name, lines: Vec<LineOptions>) -> Self {
         Self {
             server,
-            line,
-            port,
-            access,
             state: None,
             new_state: false,
-            beacons: BeaconOptions::default(),
-            lease_max: LEASE_MAX,
-            ring: RING,
-            pace: true,
-            frame_end: FrameEnd::Finish,
             status: None,
+            limits: Limits::default(),
+            beacons: BeaconOptions::default(),
+            missing: Missing::default(),
+            lines,
         }
     }
 
-    /// What the line's core is told.
-    pub fn line_config(&self) -> LineConfig {
-        let settings = self.port.settings();
-        let groups = match &self.access {
-            Access::Line { group, .. } => vec![group.clone()],
-            Access::Raw { .. } => Vec::new(),
-        };
+    /// What a line's core is told.
+    pub fn line_config(&self, line: &LineOptions) -> LineConfig {
+        let LineOptions { line, port, groups, policies, .. } = line;
+        let settings = port.settings();
         LineConfig {
-            groups,
-            lease_max: self.lease_max,
+            groups: groups.clone(),
+            lease_max: policies.lease_max,
             char_time: settings.char_time(),
-            pace: self.pace,
-            frame_end: self.frame_end,
-            ring: self.ring,
+            pace: policies.pace,
+            frame_end: policies.frame_end,
+            ring: policies.ring,
             flow_control: settings.flow != Flow::None,
-            ..LineConfig::new(self.line.clone(), self.server.clone())
+            ..LineConfig::new(line.clone(), self.server.clone())
         }
+    }
+}
+
+impl LineOptions {
+    /// With every default.
+    pub fn new(line: Name, port: PortOptions) -> Self {
+        let (groups, listeners) = (Vec::new(), Vec::new());
+        Self { line, port, groups, listeners, policies: Policies::default() }
+    }
+
+    /// Whether a change from one to the other is none for the line itself: who may connect is its
+    /// listeners' business.
+    pub(crate) fn is_same_but_for_allow(&self, other: &Self) -> bool {
+        let Self { line, port, groups, listeners, policies } = self;
+        let places = |listeners: &[ListenOptions]| -> Vec<_> {
+            listeners.iter().map(|listen| (listen.speech, listen.address)).collect()
+        };
+        (line, port, groups, policies) == (&other.line, &other.port, &other.groups, &other.policies)
+            && places(listeners) == places(&other.listeners)
     }
 }
 
@@ -144,19 +201,34 @@ impl PortOptions {
     }
 }
 
-impl Access {
-    /// Where to listen.
-    pub fn listen(&self) -> SocketAddr {
+impl ListenOptions {
+    /// For everybody.
+    pub fn new(speech: Speech, address: SocketAddr) -> Self {
+        Self { speech, address, allow: Vec::new() }
+    }
+}
+
+impl Speech {
+    /// As the configuration and the status say it.
+    pub const fn word(self) -> &'static str {
         match self {
-            Self::Line { listen, .. } | Self::Raw { listen } => *listen,
+            Self::Line => "line",
+            Self::Raw => "raw",
+            Self::Telnet => "telnet",
         }
     }
+}
 
-    /// What is spoken there.
-    pub(crate) fn speech(&self) -> Speech {
-        match self {
-            Self::Line { .. } => Speech::Line,
-            Self::Raw { .. } => Speech::Raw,
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line_clients: MAX_CLIENTS,
+            // A host may well be the client of every one of a thousand lines.
+            address_clients: 4096,
+            // A group's nodes need one or two each.
+            handshakes: 128,
+            handshake_time: HANDSHAKE,
+            kept_input: 256 * 1024 * 1024,
         }
     }
 }

@@ -16,6 +16,7 @@ use wire::codec::CodecError;
 use wire::frame::MAX_FRAME;
 use wire::{DecodeError, Frame, FrameCodec};
 
+use super::gate::Permit;
 use crate::core::ClientId;
 
 /// All connections of one line.
@@ -47,6 +48,8 @@ pub(crate) struct Peer {
     /// Nothing will be added to the outbox; then the sending side is closed.
     finishing: bool,
     finished: bool,
+    /// Its place among the connections from its address.
+    _permit: Permit,
 }
 
 /// What a look at a socket found.
@@ -123,7 +126,13 @@ impl Peers {
 
 impl Peer {
     /// `inbox` is what the listener has read of it.
-    pub(crate) fn new(stream: TcpStream, address: SocketAddr, raw: bool, inbox: BytesMut) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        address: SocketAddr,
+        raw: bool,
+        inbox: BytesMut,
+        permit: Permit,
+    ) -> Self {
         Self {
             stream,
             address,
@@ -136,6 +145,7 @@ impl Peer {
             hang_up: false,
             finishing: false,
             finished: false,
+            _permit: permit,
         }
     }
 
@@ -320,7 +330,10 @@ mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::driver::gate::Gate;
 
     async fn pair() -> (Peer, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -331,7 +344,8 @@ mod tests {
         // The reactor has looked once, and found nothing.
         ours.writable().await.unwrap();
         tokio::task::yield_now().await;
-        (Peer::new(ours, address, false, BytesMut::new()), theirs)
+        let permit = Arc::new(Gate::new(1)).admit(address.ip()).unwrap();
+        (Peer::new(ours, address, false, BytesMut::new(), permit), theirs)
     }
 
     fn renew() -> BytesMut {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use sys::PortError;
 use wire::{ErrorCode, FreeCause, LineState, Name, RefuseWhy, Time};
 
+use super::device::Device;
+use super::gate::RefusalReport;
 use super::state::StateError;
 use crate::core::{Counters, Line, Occurrence};
 
@@ -22,12 +24,25 @@ pub struct ServerReport {
     pub version: String,
     /// The upper half of its epochs.
     pub start: u32,
-    /// Connections closed because they said nothing in time.
-    pub silent: u64,
-    /// Connections closed because too many said nothing.
-    pub crowded: u64,
+    /// Connections that never reached a line.
+    pub refused: RefusalReport,
+    /// Where it listens.
+    pub listeners: Vec<ListenerReport>,
     /// Its lines.
     pub lines: Vec<LineReport>,
+}
+
+/// How a listener stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// `line`, `raw` or `telnet`.
+    pub speech: String,
+    /// Where; while it cannot listen, where it would.
+    pub address: String,
+    /// Why it cannot listen. It is tried again and again.
+    pub error: Option<String>,
+    /// How many lines are behind it.
+    pub lines: usize,
 }
 
 /// How a line stands.
@@ -39,6 +54,8 @@ pub struct LineReport {
     pub device: String,
     /// Whether that is there.
     pub up: bool,
+    /// Why it is not.
+    pub trouble: Option<String>,
     /// `held` or `free`.
     pub state: String,
     /// Why it is free.
@@ -83,13 +100,14 @@ pub struct CounterReport {
 }
 
 impl LineReport {
-    pub(crate) fn new(line: &Line, device: &Path, clients: usize, now: Time) -> Self {
+    pub(crate) fn new(line: &Line, device: &Device, clients: usize, now: Time) -> Self {
         let status = line.status(now);
         let (acked, delivered, end) = line.offsets();
         Self {
             line: status.line.to_string(),
-            device: device.display().to_string(),
+            device: device.path().display().to_string(),
             up: status.up,
+            trouble: device.trouble().map(str::to_owned),
             state: if status.state == LineState::Held { "held" } else { "free" }.to_owned(),
             cause: match status.state {
                 LineState::Held => None,
@@ -106,6 +124,13 @@ impl LineReport {
             end,
             counters: line.counters().into(),
         }
+    }
+}
+
+impl CounterReport {
+    /// What was refused, for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.refused_busy + self.refused_stranger + self.misuse + self.slow + self.full
     }
 }
 

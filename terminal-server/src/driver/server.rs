@@ -2,45 +2,38 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use daemon::{Exit, Request, StatusError, StatusSocket};
-use sys::{BootTimer, DatagramSender};
+use daemon::{Exit, StatusError, StatusSocket};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::Name;
-use wire::frame::MAX_OUTPUT;
 
-use super::actor::{Actor, Links};
-use super::beacons::{Board, Herald};
-use super::clock::now;
-use super::device::{Device, DeviceError};
-use super::listener::{self, Arrival, Listener};
-use super::options::{Access, Options};
-use super::report::{LineReport, ServerReport};
-use super::state::{StateDir, StateError, first_start};
-use crate::core::{Announcer, Line, LineConfig, Start};
+use super::asker::{Asker, QUESTIONS};
+use super::device::DeviceError;
+use super::gate::Gate;
+use super::heralds::Heralds;
+use super::lines::{Lines, ReadyLine, open};
+use super::listeners::Listeners;
+use super::options::Options;
+use super::state::{StateDir, StateError};
+use crate::core::Start;
 
 /// A terminal server that has all it needs and whose clients can connect.
 pub struct Server {
     options: Options,
-    address: SocketAddr,
-    start: Start,
-    state: Option<Arc<Mutex<StateDir>>>,
-    device: Device,
-    senders: Vec<DatagramSender>,
+    lines: Vec<ReadyLine>,
+    starts: Vec<Start>,
+    state: Arc<Mutex<StateDir>>,
+    heralds: Heralds,
     status: Option<StatusSocket>,
-    socket: TcpListener,
-    /// The beacons' and the line's.
-    timers: (BootTimer, BootTimer),
-    counters: Arc<listener::Counters>,
-    ask: mpsc::Sender<oneshot::Sender<LineReport>>,
-    questions: mpsc::Receiver<oneshot::Sender<LineReport>>,
+    listeners: Listeners,
+    asker: Asker,
 }
+
+/// New options for a running server, one set after each change.
+pub type Reloads = mpsc::Receiver<Options>;
 
 /// Why a terminal server does not start. Nothing is left locked, bound or changed, but that the
 /// start number may have been raised.
@@ -49,10 +42,10 @@ pub enum StartError {
     /// The state directory.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The device.
+    /// A device that must be there.
     #[error("failed to open the line's device: {0}")]
     Device(#[from] DeviceError),
-    /// The listening socket.
+    /// The listening socket, or the first of several of which none can be had.
     #[error("failed to listen on {address}: {source}")]
     Listen {
         /// Where.
@@ -92,180 +85,147 @@ pub enum RunError {
     Save(StateError),
 }
 
-/// Binds and serves until `shutdown`.
+/// Binds and serves until `shutdown`, going over to each set of options that comes meanwhile.
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
-    Server::bind(options).await?.serve(shutdown).await.map_err(RunError::Save)
+pub async fn run(
+    options: Options,
+    shutdown: CancellationToken,
+    reloads: Reloads,
+) -> Result<(), RunError> {
+    let server = Server::bind(options).await?;
+    server.serve_changing(shutdown, reloads).await.map_err(RunError::Save)
 }
 
 impl Server {
-    /// Does everything up to letting clients in: locks the state, opens the device, binds, raises
+    /// Does everything up to letting clients in: locks the state, opens the devices, binds, raises
     /// and syncs the start number, listens.
+    ///
+    /// # Errors
+    /// See [`StartError`].
     pub async fn bind(options: Options) -> Result<Self, StartError> {
-        if options.state.is_none() && matches!(options.access, Access::Line { .. }) {
-            return Err(StartError::NoState);
-        }
         let mut state = match &options.state {
-            Some(dir) => Some(StateDir::open(dir, options.new_state)?),
-            None => None,
+            Some(dir) => StateDir::open(dir, options.new_state)?,
+            None if options.lines.iter().any(|line| !line.groups.is_empty()) => {
+                return Err(StartError::NoState);
+            }
+            None => StateDir::unkept(),
         };
-        let device = Device::open(options.port.clone(), now())?;
-        let senders = senders(&options)?;
+        let lines = open(options.lines.clone(), options.missing).await?;
+        let mut heralds = Heralds::new(options.server.clone(), options.beacons.clone());
+        heralds.change(&options.lines).await?;
         let status = match &options.status {
             Some(path) => Some(StatusSocket::bind(path).await?),
             None => None,
         };
-        let timer = || BootTimer::new().map_err(StartError::Timer);
-        let timers = (timer()?, timer()?);
-        let address = options.access.listen();
-        let listen = |source| StartError::Listen { address, source };
-        let socket = bind(address).map_err(listen)?;
+        let gate = Arc::new(Gate::new(options.limits.address_clients));
+        let listen = |(address, source)| StartError::Listen { address, source };
+        let mut listeners =
+            Listeners::bind(&options.lines, &gate, options.limits).map_err(listen)?;
         // What a clean stop left is consumed here, so nothing that is likely to fail comes after.
-        let start = match &mut state {
-            Some(state) => state.begin(&options.line)?,
-            None => Start { number: first_start(), saved: None, unclean: false },
-        };
-        let listening = socket.listen(BACKLOG).and_then(|s| Ok((s.local_addr()?, s)));
-        let (address, socket) = match listening {
-            Ok(listening) => listening,
-            Err(source) => {
-                if let (Some(state), Some(saved)) = (&mut state, start.saved) {
-                    state.finish(&options.line, saved)?;
-                }
-                return Err(listen(source));
-            }
-        };
-        let state = state.map(|state| Arc::new(Mutex::new(state)));
-        let counters = Arc::default();
-        let (ask, questions) = mpsc::channel(QUESTIONS);
-        Ok(Self {
-            options,
-            address,
-            start,
-            state,
-            device,
-            senders,
-            status,
-            socket,
-            timers,
-            counters,
-            ask,
-            questions,
-        })
+        let names: Vec<_> = lines.iter().map(|line| line.options.line.clone()).collect();
+        let starts = state.begin(&names)?;
+        if let Err(failed) = listeners.listen() {
+            let left = names.into_iter().zip(starts);
+            state.finish(left.filter_map(|(line, start)| Some((line, start.saved?))))?;
+            return Err(listen(failed));
+        }
+        let state = Arc::new(Mutex::new(state));
+        let asker = Asker::new(options.server.clone(), state.clone(), gate);
+        Ok(Self { options, lines, starts, state, heralds, status, listeners, asker })
     }
 
     /// What answers how this server stands, once it serves.
     pub fn asker(&self) -> Asker {
-        Asker {
-            server: self.options.server.clone(),
-            start: self.start.number,
-            counters: self.counters.clone(),
-            lines: vec![self.ask.clone()],
-        }
+        self.asker.clone()
     }
 
-    /// Where clients connect: what was asked for, with the port that the system gave.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where clients connect, at the first listener: what was asked for, with the port that the
+    /// system gave.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listeners.first()
     }
 
     /// The number of this start: the upper half of its epochs.
     pub fn start(&self) -> u32 {
-        self.start.number
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).number()
     }
 
-    /// Serves until `shutdown`, then stops in order and leaves the line to the next start.
+    /// Serves until `shutdown`, then stops in order and leaves the lines to the next start.
     ///
     /// # Errors
-    /// The line's input could not be left to the next start.
+    /// The lines' input could not be left to the next start.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StateError> {
-        let line = self.options.line.clone();
-        let (server, listen) = (self.options.server.clone(), self.address);
-        tracing::info!(
-            %server, %line, %listen, start = self.start.number,
-            device = %self.device.path().display(),
-            version = env!("CARGO_PKG_VERSION"), "ready"
-        );
-        daemon::notify::ready(&format!("line {line} on {listen}"));
-        let state = self.state.clone();
-        let (running, actor) = self.assemble(&shutdown);
-        let (saved, device) = actor.run(shutdown).await;
-        running.end().await;
-        if let Some(state) = state {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.finish(&line, saved)?;
+        let (_none, reloads) = mpsc::channel(1);
+        self.serve_changing(shutdown, reloads).await
+    }
+
+    /// As [`Server::serve`], and goes over to each set of options that comes.
+    ///
+    /// # Errors
+    /// As [`Server::serve`].
+    pub async fn serve_changing(
+        self,
+        shutdown: CancellationToken,
+        mut reloads: Reloads,
+    ) -> Result<(), StateError> {
+        let ready = self.announce();
+        let Self { options, lines, starts, state, heralds, status, listeners, asker } = self;
+        let (server, status) = (options.server.clone(), serve_status(status, &asker, &shutdown));
+        let rest = (listeners, heralds);
+        let mut running = Lines::new(options, state, asker, rest, shutdown.clone());
+        running.start(lines, starts);
+        daemon::notify::ready(&ready);
+        loop {
+            tokio::select! {
+                // All lines end then, and none of them has fallen.
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(options) = reloads.recv() => {
+                    running.change(options).await;
+                    daemon::notify::reloaded();
+                }
+                fallen = running.fallen() => running.lift(fallen).await,
+            }
         }
-        // Last of all: close(2) of a line whose far end says "wait" waits for its output, up to
-        // half a minute. Whoever loses patience with that and kills us destroys nothing.
-        drop(device);
-        tracing::info!(%server, %line, "stopped");
+        let finished = running.finish().await;
+        if let Some(status) = status {
+            let _ = status.await;
+        }
+        finished?;
+        tracing::info!(%server, "stopped");
         Ok(())
     }
 
-    /// Starts the tasks around the line's loop; the loop itself is the caller's.
-    fn assemble(self, shutdown: &CancellationToken) -> (Running, Actor) {
-        let asker = self.asker();
-        let Self { options, start, state, device, senders, status, socket, timers, .. } = self;
-        let (name, number) = (options.line.clone(), start.number);
-        let config =
-            LineConfig { keeps_when_closed: device.keeps_when_closed(), ..options.line_config() };
-        let line = Line::new(config, start, now());
-        let statuses = vec![(line.status(now()), now())];
-        let (board, watched) = watch::channel(Board { start: number, lines: statuses });
-        let (arrive, arrivals) = mpsc::channel::<Arrival>(ARRIVALS);
-        let herald = match &options.access {
-            Access::Line { group, .. } if !senders.is_empty() => {
-                let announcer = announcer(&options, &group.group, &watched);
-                let key = group.keys[0].clone();
-                let herald = Herald::new(announcer, key, senders, watched, timers.0);
-                Some(tokio::spawn(herald.run()))
-            }
-            _ => None,
-        };
-        let listener = Listener {
-            socket,
-            speech: options.access.speech(),
-            lines: vec![(name.clone(), arrive)],
-            counters: self.counters,
-        };
-        let listener = tokio::spawn(listener.run(shutdown.clone()));
-        let status = status.map(|socket| {
-            let (ask, questions) = mpsc::channel(QUESTIONS);
-            tokio::spawn(answer(asker, questions));
-            tokio::spawn(socket.serve(ask, shutdown.clone()))
-        });
-        let links = Links {
-            state,
-            arrivals,
-            questions: self.questions,
-            board,
-            place: 0,
-            watchdog: daemon::notify::watchdog_interval(),
-        };
-        let frame_time = options.port.settings().time_of(MAX_OUTPUT as u64);
-        let actor = Actor::new((name, line), device, timers.1, frame_time, links);
-        (Running { listener, herald, status }, actor)
-    }
-}
-
-/// The tasks around the line's loop.
-struct Running {
-    listener: JoinHandle<()>,
-    herald: Option<JoinHandle<()>>,
-    status: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    /// After the line's end, which is theirs too.
-    async fn end(self) {
-        self.listener.abort();
-        let _ = self.listener.await;
-        for task in [self.herald, self.status].into_iter().flatten() {
-            let _ = task.await;
+    /// Logs that it is ready; says the same in short.
+    fn announce(&self) -> String {
+        let server = &self.options.server;
+        let (count, listen) = (self.lines.len(), self.address().map(tracing::field::display));
+        // Of many lines the status says more than a log line could.
+        let only = self.lines.first().filter(|_| count == 1);
+        let line = only.map(|line| tracing::field::display(&line.options.line));
+        let device = only.map(|line| tracing::field::display(line.device.path().display()));
+        tracing::info!(
+            %server, line, lines = count, listen, start = self.start(), device,
+            version = env!("CARGO_PKG_VERSION"), "ready"
+        );
+        match (only, self.address()) {
+            (Some(line), Some(address)) => format!("line {} on {address}", line.options.line),
+            _ => format!("{count} lines"),
         }
     }
+}
+
+fn serve_status(
+    socket: Option<StatusSocket>,
+    asker: &Asker,
+    shutdown: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let socket = socket?;
+    let (ask, questions) = mpsc::channel(QUESTIONS);
+    tokio::spawn(asker.clone().answer(questions));
+    Some(tokio::spawn(socket.serve(ask, shutdown.clone())))
 }
 
 impl From<&RunError> for Exit {
@@ -286,80 +246,3 @@ impl From<&RunError> for Exit {
         }
     }
 }
-
-fn announcer(options: &Options, group: &Name, board: &watch::Receiver<Board>) -> Announcer {
-    let board = board.borrow();
-    let statuses: Vec<_> = board.lines.iter().map(|(status, _)| status.clone()).collect();
-    let names = (group.clone(), options.server.clone());
-    Announcer::new(names, board.start, options.beacons.interval, &statuses, now())
-}
-
-/// Answers how the daemon stands. May be cloned; outlives the daemon harmlessly.
-#[derive(Debug, Clone)]
-pub struct Asker {
-    server: Name,
-    start: u32,
-    counters: Arc<listener::Counters>,
-    lines: Vec<mpsc::Sender<oneshot::Sender<LineReport>>>,
-}
-
-impl Asker {
-    /// How it stands. Lines that have ended, or hang, are not in it: the lines answer themselves.
-    pub async fn ask(&self) -> ServerReport {
-        let mut lines = Vec::new();
-        for line in &self.lines {
-            let (answer, answered) = oneshot::channel();
-            if line.send(answer).await.is_ok()
-                && let Ok(report) = answered.await
-            {
-                lines.push(report);
-            }
-        }
-        ServerReport {
-            server: self.server.to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            start: self.start,
-            silent: self.counters.slow.load(Ordering::Relaxed),
-            crowded: self.counters.crowded.load(Ordering::Relaxed),
-            lines,
-        }
-    }
-}
-
-/// Answers the status socket's clients until there are none any more.
-async fn answer(asker: Asker, mut questions: mpsc::Receiver<Request>) {
-    while let Some(question) = questions.recv().await {
-        match question.command.as_str() {
-            "status" => question.reply(asker.ask().await),
-            _ => question.refuse("a terminal server answers `status` only"),
-        }
-    }
-}
-
-fn senders(options: &Options) -> Result<Vec<DatagramSender>, StartError> {
-    let interface = options.beacons.interface;
-    let open = |target: &SocketAddrV4| {
-        DatagramSender::open(*target, interface).map_err(|source| StartError::Beacon {
-            target: *target,
-            interface,
-            source,
-        })
-    };
-    options.beacons.targets.iter().map(open).collect()
-}
-
-/// Takes the port without letting anybody in: connections are refused until it listens.
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Connections of the last process that are not quite over must not keep the next one out.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-/// Connections that the kernel may keep before they are accepted.
-const BACKLOG: u32 = 128;
-/// Connections on their way from the listener to the line.
-const ARRIVALS: usize = 16;
-/// Questions about the line that wait for its loop.
-const QUESTIONS: usize = 4;

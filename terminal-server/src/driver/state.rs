@@ -1,4 +1,7 @@
 //! The state directory: what outlives the process, written so that no crash can tear it.
+//!
+//! One file for all lines: at a start and at a stop it is written and synced once, however many
+//! lines there are. While they run it says no more of each than that it runs.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -12,12 +15,13 @@ use wire::Name;
 use super::state_file::{Damage, State};
 use crate::core::{Saved, Start};
 
-/// A state directory that is ours alone.
+/// A state directory that is ours alone, or the want of one.
 #[derive(Debug)]
 pub struct StateDir {
-    dir: PathBuf,
+    /// `None`: nothing outlives this process.
+    dir: Option<PathBuf>,
     /// Held for the life of the process; the state file itself is replaced at every write.
-    _lock: File,
+    _lock: Option<File>,
     state: State,
     /// What was there could not be read and was put aside: input may be lost.
     lost: bool,
@@ -99,42 +103,69 @@ impl StateDir {
             }
             Err(error) => return Err(at("read", &path)(error)),
         };
-        Ok(Self { dir: dir.to_owned(), _lock: lock, state, lost })
+        Ok(Self { dir: Some(dir.to_owned()), _lock: Some(lock), state, lost })
     }
 
-    /// Raises the start number and hands out what a clean stop left of `line`, in one write: if
-    /// this process is killed, the next one must not take the old stream for the present one.
-    pub fn begin(&mut self, line: &Name) -> Result<Start, StateError> {
-        let number = self.state.start.checked_add(1);
-        let number = number.ok_or_else(|| StateError::UsedUp(self.dir.clone()))?;
-        let before = self.state.lines.get(line);
-        let saved = before.cloned().flatten();
-        let unclean = saved.is_none() && (before.is_some() || self.lost);
+    /// For lines without groups, whose epochs nobody checks: they resume when they are started
+    /// again by the same process.
+    pub fn unkept() -> Self {
+        let state = State { start: first_start(), ..State::default() };
+        Self { dir: None, _lock: None, state, lost: false }
+    }
+
+    /// Raises the start number and hands out what a clean stop left of `lines`, in one write: if
+    /// this process is killed, the next one must not take the old streams for the present ones.
+    pub fn begin(&mut self, lines: &[Name]) -> Result<Vec<Start>, StateError> {
+        let number = self
+            .state
+            .start
+            .checked_add(1)
+            .ok_or_else(|| StateError::UsedUp(self.dir.clone().unwrap_or_default()))?;
         let mut state = self.state.clone();
         state.start = number;
-        state.lines.insert(line.clone(), None);
+        let mut starts = Vec::with_capacity(lines.len());
+        for line in lines {
+            let before = state.lines.insert(line.clone(), None);
+            let unclean = before == Some(None) || (before.is_none() && self.lost);
+            starts.push(Start { number, saved: before.flatten(), unclean });
+        }
         self.write(state)?;
-        Ok(Start { number, saved, unclean })
+        Ok(starts)
+    }
+
+    /// The highest start number so far.
+    pub fn number(&self) -> u32 {
+        self.state.start
     }
 
     /// Raises the start number to at least `start`.
     pub fn raise(&mut self, start: u32) -> Result<u32, StateError> {
+        if self.dir.is_none() {
+            return Err(StateError::NotKept);
+        }
         if start > self.state.start {
             self.write(State { start, ..self.state.clone() })?;
         }
         Ok(self.state.start)
     }
 
-    /// Leaves `saved` of a line for the next start.
-    pub fn finish(&mut self, line: &Name, saved: Saved) -> Result<(), StateError> {
+    /// Leaves what these lines saved for their next start.
+    pub fn finish(
+        &mut self,
+        lines: impl IntoIterator<Item = (Name, Saved)>,
+    ) -> Result<(), StateError> {
         let mut state = self.state.clone();
-        state.lines.insert(line.clone(), Some(saved));
+        state.lines.extend(lines.into_iter().map(|(line, saved)| (line, Some(saved))));
         self.write(state)
     }
 
     /// On the disk when this returns, and whole at any moment before.
     fn write(&mut self, state: State) -> Result<(), StateError> {
-        let (path, new) = (self.dir.join(FILE), self.dir.join(NEW));
+        let Some(kept) = &self.dir else {
+            self.state = state;
+            return Ok(());
+        };
+        let (path, new) = (kept.join(FILE), kept.join(NEW));
         // Input of a billing line is nobody else's business.
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -142,8 +173,8 @@ impl StateDir {
         file.write_all(&state.encode()).map_err(at("write", &new))?;
         file.sync_all().map_err(at("sync", &new))?;
         fs::rename(&new, &path).map_err(at("replace", &path))?;
-        let dir = File::open(&self.dir).map_err(at("open", &self.dir))?;
-        dir.sync_all().map_err(at("sync", &self.dir))?;
+        let dir = File::open(kept).map_err(at("open", kept))?;
+        dir.sync_all().map_err(at("sync", kept))?;
         self.state = state;
         Ok(())
     }
@@ -229,7 +260,7 @@ mod tests {
         assert!(error.to_string().contains("--new-state"));
         let nowhere = dir.path().join("a/b");
         assert!(matches!(StateDir::open(&nowhere, false), Err(StateError::Missing(_))));
-        let start = StateDir::open(&nowhere, true).unwrap().begin(&line()).unwrap();
+        let start = StateDir::open(&nowhere, true).unwrap().begin(&[line()]).unwrap().remove(0);
         assert!(start.number > 1_700_000_000, "grows over whatever was lost");
         assert!(!start.unclean && start.saved.is_none());
     }
@@ -237,17 +268,17 @@ mod tests {
     #[test]
     fn i5_every_start_is_higher_and_a_kill_is_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let first = StateDir::open(dir.path(), true).unwrap().begin(&line()).unwrap();
+        let first = StateDir::open(dir.path(), true).unwrap().begin(&[line()]).unwrap().remove(0);
         let mut state = StateDir::open(dir.path(), false).unwrap();
-        let killed = state.begin(&line()).unwrap();
+        let killed = state.begin(&[line()]).unwrap().remove(0);
         assert_eq!(killed.number, first.number + 1);
         assert!(killed.unclean);
-        state.finish(&line(), saved()).unwrap();
+        state.finish([(line(), saved())]).unwrap();
         drop(state);
-        let clean = StateDir::open(dir.path(), true).unwrap().begin(&line()).unwrap();
+        let clean = StateDir::open(dir.path(), true).unwrap().begin(&[line()]).unwrap().remove(0);
         assert_eq!((clean.number, clean.unclean), (killed.number + 1, false));
         assert_eq!(clean.saved, Some(saved()));
-        let again = StateDir::open(dir.path(), false).unwrap().begin(&line()).unwrap();
+        let again = StateDir::open(dir.path(), false).unwrap().begin(&[line()]).unwrap().remove(0);
         assert!(again.unclean && again.saved.is_none(), "a saved stream goes on once");
     }
 
@@ -255,15 +286,29 @@ mod tests {
     fn a_raised_start_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let mut state = StateDir::open(dir.path(), true).unwrap();
-        let first = state.begin(&line()).unwrap().number;
+        let first = state.begin(&[line()]).unwrap().remove(0).number;
         assert_eq!(state.raise(first + 100).unwrap(), first + 100);
         assert_eq!(state.raise(first).unwrap(), first + 100);
         drop(state);
-        let next = StateDir::open(dir.path(), false).unwrap().begin(&line()).unwrap();
+        let next = StateDir::open(dir.path(), false).unwrap().begin(&[line()]).unwrap().remove(0);
         assert_eq!(next.number, first + 101);
         let mut state = StateDir::open(dir.path(), false).unwrap();
         state.raise(u32::MAX).unwrap();
-        assert!(matches!(state.begin(&line()), Err(StateError::UsedUp(_))));
+        assert!(matches!(state.begin(&[line()]), Err(StateError::UsedUp(_))));
+    }
+
+    #[test]
+    fn i5_a_line_that_is_started_again_by_the_same_process_has_a_higher_number() {
+        let dir = tempfile::tempdir().unwrap();
+        for mut state in [StateDir::open(dir.path(), true).unwrap(), StateDir::unkept()] {
+            let other: Name = "cdr".parse().unwrap();
+            let first = state.begin(&[line(), other.clone()]).unwrap();
+            assert_eq!(first[0].number, first[1].number);
+            state.finish([(line(), saved())]).unwrap();
+            let again = state.begin(&[line()]).unwrap().remove(0);
+            assert_eq!((again.number, again.saved), (first[0].number + 1, Some(saved())));
+            assert!(state.begin(&[other]).unwrap()[0].unclean, "it was not stopped");
+        }
     }
 
     #[test]
@@ -279,7 +324,7 @@ mod tests {
         fs::write(dir.path().join(FILE), "garbage").unwrap();
         let error = StateDir::open(dir.path(), false).unwrap_err();
         assert!(matches!(error, StateError::Damaged { .. }), "{error}");
-        let start = StateDir::open(dir.path(), true).unwrap().begin(&line()).unwrap();
+        let start = StateDir::open(dir.path(), true).unwrap().begin(&[line()]).unwrap().remove(0);
         assert!(start.unclean);
         assert_eq!(fs::read(dir.path().join(ASIDE)).unwrap(), b"garbage");
     }

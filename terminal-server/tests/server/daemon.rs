@@ -137,8 +137,13 @@ impl Site {
     pub fn far_end(&mut self) -> SerialPort {
         match self.cable.take() {
             Some(cable) => cable,
-            None => SerialPort::open_tty(&self.path("line"), &LineSettings::new(115_200)).unwrap(),
+            None => self.far_end_of("line"),
         }
+    }
+
+    /// The far end of a virtual line.
+    pub fn far_end_of(&self, link: &str) -> SerialPort {
+        SerialPort::open_tty(&self.path(link), &LineSettings::new(115_200)).unwrap()
     }
 
     pub async fn status(&self) -> Value {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sys::process::Signal;
-use terminal_server::{Access, Options, PortOptions, Server};
+use terminal_server::driver::Speech;
+use terminal_server::{LineOptions, ListenOptions, Options, PortOptions, Server};
 use tokio_util::sync::CancellationToken;
 use wire::{Epoch, Frame, RefuseWhy, RevokeWhy, Written};
 
@@ -144,18 +145,20 @@ async fn the_status_is_a_table_and_json() {
 async fn the_library_binds_port_0_says_which_and_stops_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let settings = "9600,8N1".parse().unwrap();
-    let port = PortOptions::Virtual { link: dir.path().join("line"), settings };
+    let (link, access) = (dir.path().join("line"), sys::PtyAccess::default());
+    let port = PortOptions::Virtual { link, settings, access };
     let group =
         terminal_server::core::GroupKeys { group: "crew".parse().unwrap(), keys: vec![key()] };
-    let access = Access::Line { listen: ([127, 0, 0, 1], 0).into(), group };
-    let names = ("ts".parse().unwrap(), "pms".parse().unwrap());
+    let mut line = LineOptions::new("pms".parse().unwrap(), port);
+    line.groups = vec![group];
+    line.listeners = vec![ListenOptions::new(Speech::Line, ([127, 0, 0, 1], 0).into())];
     let options = Options {
         state: Some(PathBuf::from(dir.path())),
         new_state: true,
-        ..Options::new(names.0, names.1, port, access)
+        ..Options::new("ts".parse().unwrap(), vec![line])
     };
     let server = Server::bind(options).await.unwrap();
-    let (address, asker) = (server.address(), server.asker());
+    let (address, asker) = (server.address().unwrap(), server.asker());
     assert_ne!(address.port(), 0);
     let shutdown = CancellationToken::new();
     let served = tokio::spawn(server.serve(shutdown.clone()));

@@ -4,10 +4,13 @@
 
 mod beacons;
 mod client;
+mod config;
 mod daemon;
 mod device;
 mod life;
+mod many;
 mod raw;
 mod refusals;
+mod reload;
 mod restart;
 mod start;

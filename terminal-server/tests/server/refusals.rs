@@ -104,7 +104,7 @@ async fn a_crowd_that_says_nothing_keeps_nobody_out() {
     }
     let (mut alpha, _) = Client::granted(daemon.address, "alpha").await;
     alpha.renew(1).await;
-    assert!(site.status().await["crowded"].as_u64().unwrap() > 0);
+    assert!(site.status().await["refused"]["crowded"].as_u64().unwrap() > 0);
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::daemon::{Site, ended, program, within};
+use sys::{Pty, SerialPort, Slave};
 use tokio::process::Command;
+
+use crate::client::Client;
+use crate::daemon::{Site, ended, program, within, write};
 
 #[tokio::test]
 async fn a_missing_state_is_an_error_that_says_what_to_pass() {
@@ -83,9 +86,27 @@ async fn a_key_that_is_no_secret_or_no_key_is_refused() {
 async fn a_device_that_is_not_there_is_named() {
     let mut site = Site::new();
     site.cable = None;
-    let (code, said) = site.fails(&["--new-state"]).await;
+    let (code, said) = site.fails(&["--new-state", "--require-device"]).await;
     assert_eq!(code, Some(69));
     assert!(said.contains("cable: no such device"), "{said}");
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_waited_for_and_the_status_says_why() {
+    let mut site = Site::new();
+    site.cable = None;
+    let mut daemon = site.start().await;
+    let line = site.status().await["lines"][0].clone();
+    assert_eq!(line["up"], false);
+    assert!(line["trouble"].as_str().unwrap().contains("no such device"), "{line}");
+    let (mut alpha, _) = Client::granted(daemon.address, "alpha").await;
+    let again = Pty::open(Some(&site.path("cable")), Slave::Held).unwrap();
+    assert_eq!(daemon.event("device").await["up"], false);
+    assert_eq!(daemon.event("device").await["up"], true);
+    let mut far = SerialPort::from(again);
+    write(&mut far, b"at last").await;
+    assert_eq!(alpha.input(7).await.1, b"at last");
+    assert_eq!(site.status().await["lines"][0]["trouble"], serde_json::Value::Null);
 }
 
 #[tokio::test]
@@ -102,6 +123,10 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
         ("--virtual x --listen-raw 127.0.0.1:0 --line ..", "begins with"),
         ("--virtual x --listen-raw 127.0.0.1:0 --log-format xml", "`text` or `json`"),
         ("--virtual x --listen-raw 127.0.0.1:0 --beacon 239.1.1.1:1", "cannot be used"),
+        ("--virtual x --listen-raw 127.0.0.1:0 --new-state", "--state"),
+        ("--virtual x --listen-raw 127.0.0.1:0 --allow 10.1.0.0/8", "the network is 10.0.0.0/8"),
+        ("--config x --listen-raw 127.0.0.1:0", "cannot be used"),
+        ("--config x --state y", "cannot be used"),
         ("--json", "--list"),
     ];
     for (line, expected) in lines {

@@ -1,0 +1,121 @@
+//! One herald for each group that has lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sys::{BootTimer, DatagramSender};
+use tokio::task::JoinHandle;
+use wire::{Key, Name};
+
+use super::beacons::{Board, Boards, Herald};
+use super::clock::now;
+use super::options::{BeaconOptions, LineOptions};
+use super::server::StartError;
+use crate::core::Announcer;
+
+/// The heralds.
+#[derive(Debug)]
+pub(crate) struct Heralds {
+    server: Name,
+    options: BeaconOptions,
+    groups: BTreeMap<Name, Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    key: Key,
+    board: Arc<Board>,
+    /// Until it runs.
+    ready: Option<Ready>,
+    task: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Ready {
+    senders: Vec<DatagramSender>,
+    timer: BootTimer,
+}
+
+impl Heralds {
+    pub(crate) fn new(server: Name, options: BeaconOptions) -> Self {
+        Self { server, options, groups: BTreeMap::new() }
+    }
+
+    /// These are all lines from now on: groups without lines end, new ones are made, and one whose
+    /// key has changed is made anew. None without somebody to be told.
+    ///
+    /// # Errors
+    /// A new one has no socket. The others are as they should be.
+    pub(crate) async fn change(&mut self, lines: &[LineOptions]) -> Result<(), StartError> {
+        let mut wanted = BTreeMap::new();
+        for group in lines.iter().flat_map(|line| &line.groups) {
+            if let Some(key) = group.keys.first().filter(|_| !self.options.targets.is_empty()) {
+                wanted.entry(group.group.clone()).or_insert(key);
+            }
+        }
+        let stays = |name: &Name, group: &Group| wanted.get(name).is_some_and(|k| **k == group.key);
+        let gone: Vec<_> = self.groups.extract_if(.., |name, group| !stays(name, group)).collect();
+        for (_, group) in gone {
+            group.end().await;
+        }
+        for (name, key) in wanted {
+            if !self.groups.contains_key(&name) {
+                let timer = BootTimer::new().map_err(StartError::Timer)?;
+                let ready = Some(Ready { senders: self.senders()?, timer });
+                let group = Group { key: key.clone(), board: Arc::default(), ready, task: None };
+                self.groups.insert(name, group);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets those run that do not run yet, under the start number `start`.
+    pub(crate) fn run(&mut self, start: u32) {
+        for (name, group) in &mut self.groups {
+            let Some(Ready { senders, timer }) = group.ready.take() else { continue };
+            let names = (name.clone(), self.server.clone());
+            let announcer = Announcer::new(names, start, self.options.interval, &[], now());
+            let (key, board) = (group.key.clone(), group.board.clone());
+            let herald = Herald::new(announcer, key, senders, board, timer);
+            group.task = Some(tokio::spawn(herald.run()));
+        }
+    }
+
+    /// Where a line is to post how it stands.
+    pub(crate) fn boards(&self, line: &LineOptions) -> Boards {
+        let groups = line.groups.iter().filter_map(|group| self.groups.get(&group.group));
+        Boards(groups.map(|group| group.board.clone()).collect())
+    }
+
+    /// A line that is not there any more.
+    pub(crate) fn leave(&self, line: &Name) {
+        self.groups.values().for_each(|group| group.board.remove(line));
+    }
+
+    pub(crate) async fn end(self) {
+        for group in self.groups.into_values() {
+            group.end().await;
+        }
+    }
+
+    fn senders(&self) -> Result<Vec<DatagramSender>, StartError> {
+        let interface = self.options.interface;
+        let open = |target: &std::net::SocketAddrV4| {
+            DatagramSender::open(*target, interface).map_err(|source| StartError::Beacon {
+                target: *target,
+                interface,
+                source,
+            })
+        };
+        self.options.targets.iter().map(open).collect()
+    }
+}
+
+impl Group {
+    async fn end(self) {
+        self.board.close();
+        if let Some(task) = self.task {
+            let _ = task.await;
+        }
+    }
+}
