@@ -150,7 +150,7 @@ async fn a_file_with_an_error_changes_nothing_and_is_logged() {
     daemon.signal(Signal::HUP);
     let said = daemon.event("the configuration was not taken; nothing has changed").await;
     let error = said["error"].as_str().unwrap();
-    assert!(error.contains("ts.toml:9:1: line.pms has no key `grops`"), "{error}");
+    assert!(error.contains("ts.toml:10:1: line.pms has no key `grops`"), "{error}");
     alpha.renew(1).await;
     // And the next one is taken again.
     many.write(KEYED);
