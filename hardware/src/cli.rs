@@ -212,6 +212,9 @@ Examples:
   For a machine: one document with every drill and the verdict:
       cargo lab --json | jq .pass
 
+  The terminal server's speed and cost beside ser2net, socat and a floor; some minutes:
+      cargo lab bench
+
   Over two USB adapters joined by a null-modem cable (not run on hardware yet):
       cargo lab --serial /dev/ttyUSB0 --far /dev/ttyUSB1
 

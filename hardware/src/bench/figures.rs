@@ -148,6 +148,8 @@ impl Row {
     /// ours and the n-th of the floor are a pair.
     pub(crate) fn new(what: &str, unit: Unit, figures: &Figures) -> Self {
         let ours = figures.of(Contender::Ours).zip(figures.of(Contender::Floor));
+        // How many times as many bytes somebody lost says nothing.
+        let ours = ours.filter(|_| !matches!(unit, Unit::Bytes | Unit::Times));
         let ratios = ours.map(|(ours, floor)| {
             let pairs = ours.iter().zip(floor).filter(|(_, floor)| **floor > 0.0);
             pairs.map(|(ours, floor)| ours / floor).collect::<Vec<_>>()
