@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use clap::CommandFactory;
 use terminal_server::cli::Cli;
+use terminal_server::config::Config;
 use terminal_server::core::Saved;
 use terminal_server::driver::state_file::State;
 use terminal_server::driver::{
@@ -107,6 +108,21 @@ fn several_lines() {
     );
     report.lines.push(absent);
     check("lines.txt", &table::render(&report));
+}
+
+#[test]
+fn a_checked_configuration() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/terminal-server.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let key = |_: &Path| Ok((0..32).collect());
+    let open = text.replace("127.0.0.1:4001", "0.0.0.0:4001");
+    let config = Config::parse(&path, &open, &key).unwrap();
+    check("check-config.txt", &table::of_config(&config));
+    let wrong = text
+        .replace("speech = \"raw\"", "speech = \"rw\"")
+        .replace("groups = [\"front", "group = [\"front");
+    let errors = Config::parse(Path::new("terminal-server.toml"), &wrong, &key).unwrap_err();
+    check("check-config-errors.txt", &format!("{errors}\n"));
 }
 
 #[test]

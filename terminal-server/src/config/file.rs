@@ -239,7 +239,7 @@ impl<'t> Reading<'t, '_> {
                 self.findings.add(place, message);
             }
         }
-        if draft.listeners.is_empty() {
+        if !draft.listens {
             self.findings.add(&place, "nobody can reach this line: add `listen`");
         }
         let listeners = draft.listeners.into_iter().map(|(listen, _)| listen).collect();

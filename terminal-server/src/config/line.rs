@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) settings: LineSettings,
     pub(super) groups: Vec<Placed<Name>>,
     pub(super) listeners: Vec<Placed<ListenOptions>>,
+    /// Whether some were meant, right or wrong.
+    pub(super) listens: bool,
     pub(super) policies: Policies,
 }
 
@@ -37,7 +39,7 @@ impl Draft {
     pub(super) fn new() -> Self {
         let (groups, listeners) = (Vec::new(), Vec::new());
         let settings = LineSettings::new(USUAL_BAUD);
-        Self { settings, groups, listeners, policies: Policies::default() }
+        Self { settings, groups, listeners, listens: false, policies: Policies::default() }
     }
 
     /// Overrides what `section` says.
@@ -48,6 +50,8 @@ impl Draft {
         }
         if let Some(listeners) = section.value("listen") {
             self.listeners = items(listeners, findings, listen);
+            let none = matches!(listeners.get_ref(), DeValue::Array(items) if items.is_empty());
+            self.listens = !none;
         }
         let policies = &mut self.policies;
         holding(policies, section, findings);

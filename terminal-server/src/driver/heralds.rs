@@ -54,9 +54,12 @@ impl Heralds {
             }
         }
         let stays = |name: &Name, group: &Group| wanted.get(name).is_some_and(|k| **k == group.key);
-        let gone: Vec<_> = self.groups.extract_if(.., |name, group| !stays(name, group)).collect();
-        for (_, group) in gone {
-            group.end().await;
+        for (name, group) in std::mem::take(&mut self.groups) {
+            if stays(&name, &group) {
+                self.groups.insert(name, group);
+            } else {
+                group.end().await;
+            }
         }
         for (name, key) in wanted {
             if !self.groups.contains_key(&name) {

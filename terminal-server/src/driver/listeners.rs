@@ -73,7 +73,7 @@ impl Listeners {
                 Err(error) => {
                     let (kind, text) = (error.kind(), error.to_string());
                     entry.failed(address, error);
-                    first.get_or_insert((address, io::Error::new(kind, text)));
+                    first.get_or_insert_with(|| (address, io::Error::new(kind, text)));
                 }
             }
         }
@@ -96,7 +96,7 @@ impl Listeners {
                 Err(error) => {
                     let (kind, text) = (error.kind(), error.to_string());
                     entry.failed(place.address, error);
-                    first.get_or_insert((place.address, io::Error::new(kind, text)));
+                    first.get_or_insert_with(|| (place.address, io::Error::new(kind, text)));
                 }
             }
         }
@@ -179,7 +179,7 @@ impl Listeners {
         listener.allow(allow);
         let stop = CancellationToken::new();
         let entry = Entry { listener, taken: None, socket: None, task: None, stop };
-        self.all.entry(place).insert_entry(entry).into_mut()
+        self.all.entry(place).or_insert(entry)
     }
 }
 
@@ -190,7 +190,7 @@ impl Entry {
         self.socket = bound.ok();
     }
 
-    fn failed(&mut self, address: SocketAddr, error: io::Error) {
+    fn failed(&self, address: SocketAddr, error: io::Error) {
         tracing::warn!(%address, %error, "failed to listen; it is tried again and again");
         self.listener.set_bound(&Err(error));
     }

@@ -201,6 +201,11 @@ async fn a_thousand_lines_start_serve_and_stop_quickly() {
     let mut far = many.site.far_end_of("l999");
     write(&mut far, b"x").await;
     assert_eq!(client.input(1).await.1, b"x");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.child.id().unwrap()));
+    let files =
+        limits.unwrap().lines().find(|l| l.starts_with("Max open files")).unwrap().to_owned();
+    let files: Vec<_> = files.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(files[0], files[1], "the soft limit was raised to the hard one");
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", daemon.child.id().unwrap()));
     let pages: usize = statm.unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let began = boottime();
