@@ -104,13 +104,14 @@ pub(crate) fn ours(program: &Path, line: Served<'_>, access: Access, dir: &Path)
 
 /// The terminal server's configuration for many lines.
 pub(crate) fn ours_config(lines: &[Served<'_>]) -> String {
-    let mut text = String::new();
+    let mut text =
+        "[server]\nname = \"bench\"\nlog = \"warn\"\n\n[defaults]\npace = false\n".to_owned();
     for (line, index) in lines.iter().zip(0..) {
         let Served { device, listen, baud } = line;
         let _ = write!(
             text,
-            "[line.bench-{index}]\nserial = \"{},{baud},8N1\"\npace = \"off\"\n\
-             listen_raw = \"{listen}\"\n\n",
+            "\n[line.bench-{index}]\nserial = \"{}\"\nsettings = \"{baud},8N1\"\n\
+             listen = [{{ speech = \"raw\", address = \"{listen}\" }}]\n",
             device.path().display()
         );
     }
