@@ -10,14 +10,14 @@ use crate::client::Client;
 use crate::daemon::{Site, key, within};
 
 /// A standby's ear.
-struct Ear(MulticastSocket);
+pub struct Ear(MulticastSocket);
 
 impl Ear {
-    fn new(group: SocketAddrV4) -> Self {
+    pub fn new(group: SocketAddrV4) -> Self {
         Self(MulticastSocket::open(group, Ipv4Addr::LOCALHOST).unwrap())
     }
 
-    async fn hear(&self) -> Beacon {
+    pub async fn hear(&self) -> Beacon {
         let mut buf = [0; MAX_DATAGRAM + 1];
         let received = within(self.0.recv(&mut buf)).await.unwrap();
         assert_eq!(received.ttl, Some(255), "so that nobody off this link can forge one");

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use sys::process::Signal;
 use sys::{Pty, SerialPort, Slave, boottime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -176,6 +177,35 @@ async fn i8_systemd_hears_life_only_while_every_line_turns() {
     hear("RELOADING=1\nMONOTONIC_USEC=");
     hear("READY=1");
     drop(child);
+}
+
+#[tokio::test]
+async fn i3_a_line_that_stops_slowly_does_not_keep_from_the_disk_what_others_left() {
+    // 2000 bytes take 400 s at this speed, and a record that was begun is finished.
+    let slow = bench("slow", "127.0.0.1:0").replace("listen", "settings = \"50,8N1\"\nlisten");
+    let many = Many::new(&(KEYED.to_owned() + &slow));
+    let mut daemon = many.site.start().await;
+    let mut client = within(TcpStream::connect(many.address("raw").await)).await.unwrap();
+    client.write_all(&[b'x'; 2000]).await.unwrap();
+    let mut slow = many.site.far_end_of("slow");
+    read(&mut slow, 1).await;
+    let mut far = many.site.far_end_of("line");
+    write(&mut far, b"kept").await;
+    within(async { while many.line("pms").await["end"] != 4 {} }).await;
+    daemon.signal(Signal::TERM);
+    daemon.event("stopping").await;
+    let state = many.site.path("state/terminal-server.state");
+    let saved = async {
+        while !std::fs::read_to_string(&state).unwrap().contains("6b657074") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(saved).await;
+    daemon.kill().await;
+    let daemon = many.site.restart().await;
+    let (mut alpha, _) = Client::granted(daemon.address, "alpha").await;
+    assert_eq!(alpha.input(4).await, (0, b"kept".to_vec()));
+    daemon.kill().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use sys::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::beacons::Ear;
 use crate::client::Client;
 use crate::daemon::{Daemon, Site, read, within, write};
 
@@ -176,5 +177,36 @@ async fn the_list_of_who_may_connect_changes_without_ending_a_connection() {
     assert_eq!(many.line("bench").await["counters"]["refused_busy"], 0, "the line never saw it");
     first.write_all(b"2").await.unwrap();
     assert_eq!(read(&mut far, 1).await, b"2");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn beacons_name_the_lines_that_came_and_grow_all_the_while() {
+    let mut many = Many::new("");
+    let group = many.site.add_beacons();
+    many.site.args.truncate(4);
+    let ear = Ear::new(group);
+    let beacons = format!("[beacons]\nto = [\"{group}\"]\ninterface = \"127.0.0.1\"\n");
+    let second = KEYED.replace("pms", "cdr").replace("DIR/line", "DIR/cdr");
+    many.write(&(beacons.clone() + KEYED));
+    let mut daemon = many.site.start().await;
+    let mut last = (0, 0);
+    for lines in [KEYED.to_owned(), KEYED.to_owned() + &second, second.clone()] {
+        many.write(&(beacons.clone() + &lines));
+        many.reload(&mut daemon).await;
+        let wanted: Vec<_> = ["cdr", "pms"]
+            .into_iter()
+            .filter(|line| lines.contains(&format!("[line.{line}]")))
+            .collect();
+        loop {
+            let beacon = ear.hear().await;
+            assert!((beacon.start, beacon.seq) > last, "nobody would believe it");
+            last = (beacon.start, beacon.seq);
+            let told: Vec<_> = beacon.lines.iter().map(|line| line.line.to_string()).collect();
+            if told == wanted {
+                break;
+            }
+        }
+    }
     daemon.stop().await;
 }
