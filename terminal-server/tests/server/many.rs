@@ -173,7 +173,7 @@ async fn i8_systemd_hears_life_only_while_every_line_turns() {
         hear("WATCHDOG=1");
     }
     let group = child.id().unwrap();
-    sys::process::kill_group(group, sys::process::Signal::HUP).unwrap();
+    sys::process::kill_group(group, Signal::HUP).unwrap();
     hear("RELOADING=1\nMONOTONIC_USEC=");
     hear("READY=1");
     drop(child);
