@@ -15,8 +15,8 @@ use wire::{Key, Name};
 
 use crate::config::values;
 use crate::core::GroupKeys;
+use crate::core::OnBusy;
 use crate::core::config::FrameEnd;
-use crate::driver::policies::OnBusy;
 use crate::driver::{
     BeaconOptions, LineOptions, ListenOptions, Missing, Network, Options, Policies, PortOptions,
     Speech,

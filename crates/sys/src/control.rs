@@ -126,6 +126,11 @@ impl Control {
         Ok(levels.map(|levels| levels.set(Signals::BREAK, breaking)))
     }
 
+    /// Whether line errors are marked in the input, to be undone by [`crate::parmrk::Decoder`].
+    pub fn marks(&self) -> bool {
+        self.shared.upgrade().is_some_and(|port| port.marks)
+    }
+
     /// What the driver has counted, or `None` where it counts nothing or the port is gone.
     pub fn counts(&self) -> Option<LineCounts> {
         modem::counts(self.shared.upgrade()?.fd.as_fd()).ok()

@@ -1,8 +1,9 @@
-//! Handing a descriptor to the reactor, which is unsafe in tokio since 1.54.
+//! Handing a descriptor to the reactor, which is unsafe in tokio since 1.54; and asking one at once.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -19,4 +20,11 @@ pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open until it is dropped and always names the same descriptor; the
     // `AsyncFd` owns it, gives out shared references only, and leaves the reactor before closing.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest)? })
+}
+
+/// Whether a TCP socket has urgent data that was not read past yet: telnet's Synch.
+pub fn is_urgent(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::PRI)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::PRI)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use daemon::owner::parse_mode;
-use sys::{Flow, LineSettings, PtyAccess};
+use sys::{Flow, Level, LineSettings, PtyAccess};
 use toml::Spanned;
 use toml::de::DeValue;
 use wire::{Name, Signals};
@@ -16,9 +16,8 @@ use super::values::{
     time,
 };
 use crate::core::config::FrameEnd;
-use crate::driver::policies::{
-    Edge, Edges, Keepalive, ObserverLag, OnBusy, Packing, Policies, Telnet, Trace,
-};
+use crate::core::{ObserverLag, OnBusy, Packing, TelnetOptions};
+use crate::driver::policies::{Edges, Keepalive, Policies, Trace};
 use crate::driver::{ListenOptions, PortOptions, Speech};
 
 /// What a line has by default, or what is known of one so far.
@@ -143,7 +142,7 @@ fn wires(policies: &mut Policies, section: &mut Section<'_>, findings: &mut Find
         let Edges { open, attach, detach, close } = edges;
         let all = [("open", open), ("attach", attach), ("detach", detach), ("close", close)];
         for (key, edge) in all {
-            let words = [("keep", Edge::Keep), ("on", Edge::On), ("off", Edge::Off)];
+            let words = [("keep", Level::Keep), ("on", Level::On), ("off", Level::Off)];
             table.set(findings, key, edge, choice(&words));
         }
         table.finish(findings);
@@ -157,7 +156,7 @@ fn wires(policies: &mut Policies, section: &mut Section<'_>, findings: &mut Find
     section.set(findings, "levels", levels, set);
 }
 
-fn telnet(telnet: &mut Telnet, section: &mut Section<'_>, findings: &mut Findings<'_>) {
+fn telnet(telnet: &mut TelnetOptions, section: &mut Section<'_>, findings: &mut Findings<'_>) {
     let mut table = section.table(findings, "telnet");
     table.set(findings, "echo", &mut telnet.echo, flag);
     let signature = |value: &DeValue<'_>| {

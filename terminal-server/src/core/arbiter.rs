@@ -122,9 +122,9 @@ impl Arbiter {
     pub(crate) fn judge(&self, claim: &Claim, now: Time) -> Verdict {
         let replaces = match &self.tenure {
             Tenure::Held(holder) => {
-                let same =
-                    holder.who.as_ref().is_some_and(|(n, b)| *n == claim.node && *b == claim.boot);
-                if !same {
+                // Who holds without a key gives way to whoever has one.
+                let same = |(n, b): &(Name, BootId)| *n == claim.node && *b == claim.boot;
+                if !holder.who.as_ref().is_none_or(same) {
                     return Verdict::Refuse(RefuseWhy::Held, holder.expires.since(now));
                 }
                 Some(holder.client)
@@ -144,11 +144,6 @@ impl Arbiter {
                 None => Verdict::Refuse(RefuseWhy::Storage, self.lease),
             },
         }
-    }
-
-    /// Whether a raw client may own the line by connecting.
-    pub(crate) fn is_free(&self) -> bool {
-        matches!(self.tenure, Tenure::Free { .. })
     }
 
     /// Gives the line to `client`. `who` and the lease are a claim's; a raw client has neither.
@@ -292,7 +287,7 @@ mod tests {
         assert_eq!(a.judge(&c, Time::ZERO), Verdict::Raise(10));
         a.stored(10);
         assert_eq!(a.judge(&c, Time::ZERO), Verdict::Grant { replaces: None });
-        assert_eq!(a.grant(2, None, None, Time::ZERO), Epoch::new(10, 1));
+        assert_eq!(a.grant(2, Some((c.node, c.boot)), Some(LEASE), Time::ZERO), Epoch::new(10, 1));
         let never = a.judge(&claim("a", 1, Epoch(u64::MAX)), Time::ZERO);
         assert!(matches!(never, Verdict::Refuse(RefuseWhy::Held, _)));
         a.free(FreeCause::Closed, None, Time::ZERO);

@@ -4,42 +4,60 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::frame::{self, INPUT_WINDOW, MAX_INPUT, OUTPUT_WINDOW};
+use wire::frame::{self, OUTPUT_WINDOW};
 use wire::time::earliest;
 use wire::{
-    Ack, DecodeError, Epoch, ErrorCode, EventKind, Frame, FreeCause, Guard, Input as InputFrame,
-    LineStatus, Name, Output, RefuseWhy, RevokeWhy, Revoked, Time, Written, guard,
+    Ack, DecodeError, Epoch, ErrorCode, EventKind, Frame, FreeCause, Guard, LineSettings,
+    LineStatus, Name, Output, RefuseWhy, RevokeWhy, Revoked, Signals, Time, guard,
 };
 
 use super::arbiter::Arbiter;
 use super::client::{Client, ClientId, ClientKind, Stage};
-use super::config::{HANDSHAKE, LINGER, LineConfig, MAX_CLIENTS};
-use super::input::Input;
-use super::output::{Finished, OutputQueue};
+use super::config::{HANDSHAKE, LINGER, LineConfig};
+use super::deed::{Outcome, SpoolEntry};
+use super::input::{Bounds, Input};
+use super::output::{Finished, OutputQueue, Pace};
+use super::packing::Packer;
 use super::saved::{Saved, Start};
 
 mod claims;
+mod deeds;
+mod frames;
 mod occurrence;
+mod plain;
+mod seats;
 
 pub use occurrence::{Action, Counters, Occurrence};
 
 /// One line of a terminal server.
 ///
 /// Contract: the driver calls one `handle_*` with what happened, then drains
-/// [`Line::poll_action`], [`Line::poll_frame`] (or [`Line::poll_raw`]) of the clients it can send
-/// to, and [`Line::poll_serial`], before the next `handle_*`. It calls [`Line::handle_timeout`]
+/// [`Line::poll_action`], [`Line::poll_deed`], [`Line::poll_spool`], [`Line::poll_frame`] (or
+/// [`Line::poll_bytes`]) of the clients it can send to, and [`Line::poll_serial`], before the next
+/// `handle_*`. It calls [`Line::handle_timeout`]
 /// when [`Line::poll_timeout`] has come. `now` never goes backwards.
 #[derive(Debug)]
 pub struct Line {
     config: LineConfig,
     arbiter: Arbiter,
     input: Input,
+    packer: Packer,
     output: OutputQueue,
     /// What the last component left for its successor.
     note: Bytes,
     clients: BTreeMap<ClientId, Client>,
     actions: VecDeque<Action>,
     counters: Counters,
+    /// In force, as the device said last.
+    settings: LineSettings,
+    /// In force once all that waits is done.
+    expected: LineSettings,
+    /// The levels of the wires, and whether we send a break.
+    signals: Signals,
+    /// When the line was given back last.
+    free_since: Time,
+    /// What is to be spooled; drained after every `handle_*`.
+    spool: VecDeque<SpoolEntry>,
     up: bool,
     stopping: bool,
     /// When the raised start number is stored, the input goes on under a new name.
@@ -49,24 +67,19 @@ pub struct Line {
 impl Line {
     /// A line whose device is open and whose start number is stored.
     pub fn new(config: LineConfig, start: Start, now: Time) -> Self {
-        let char_time = config.pace.then_some(config.char_time);
         let resumed = start.saved.is_some();
-        let mut line = match start.saved {
-            Some(s) => {
-                let lease = Duration::from_millis(s.lease_ms.into());
-                let mut arbiter = Arbiter::new(start.number, s.epoch, lease, s.holder.clone());
-                arbiter.free(FreeCause::Restarted, s.holder, now);
-                let stream = (s.incarnation, s.acked, s.delivered);
-                Self {
-                    arbiter,
-                    input: Input::resume(stream, &s.bytes, &s.events, config.ring),
-                    output: OutputQueue::resume(s.position, s.last, s.unfinished, char_time),
-                    note: s.note,
-                    ..Self::empty(config, char_time, start.number, false)
-                }
-            }
-            None => Self::empty(config, char_time, start.number, start.unclean),
-        };
+        let mut line = Self::empty(config, start.number, start.unclean, now);
+        if let Some(s) = start.saved {
+            let lease = Duration::from_millis(s.lease_ms.into());
+            line.arbiter = Arbiter::new(start.number, s.epoch, lease, s.holder.clone());
+            line.arbiter.free(FreeCause::Restarted, s.holder, now);
+            let stream = (s.incarnation, s.acked, s.delivered);
+            line.input = Input::resume(stream, &s.bytes, &s.events, bounds(&line.config));
+            line.packer = Packer::new(line.config.packing.clone(), line.input.end());
+            let pace = Pace::new(&line.config);
+            line.output = OutputQueue::resume(s.position, s.last, s.unfinished, pace);
+            line.note = s.note;
+        }
         if resumed && !line.config.keeps_when_closed {
             line.input.mark(EventKind::Down);
             line.input.mark(EventKind::Up);
@@ -75,15 +88,21 @@ impl Line {
         line
     }
 
-    fn empty(config: LineConfig, char_time: Option<Duration>, start: u32, unclean: bool) -> Self {
+    fn empty(config: LineConfig, start: u32, unclean: bool, now: Time) -> Self {
         Self {
             arbiter: Arbiter::new(start, Epoch::NONE, Duration::ZERO, None),
-            input: Input::new(incarnation(start), config.ring, unclean),
-            output: OutputQueue::new(0, frame::LastFrame::default(), char_time),
+            input: Input::new(incarnation(start), bounds(&config), unclean),
+            packer: Packer::new(config.packing.clone(), 0),
+            output: OutputQueue::new(0, frame::LastFrame::default(), Pace::new(&config)),
             note: Bytes::new(),
             clients: BTreeMap::new(),
             actions: VecDeque::new(),
             counters: Counters::default(),
+            settings: config.settings,
+            expected: config.settings,
+            signals: config.levels,
+            free_since: now,
+            spool: VecDeque::new(),
             up: true,
             stopping: false,
             rename_input: false,
@@ -95,34 +114,19 @@ impl Line {
 
     /// A client has connected.
     pub fn handle_connect(&mut self, id: ClientId, kind: ClientKind, now: Time) {
-        let mut client = Client::new(kind, now);
-        if self.clients.len() >= MAX_CLIENTS && !self.make_room() {
+        let mut client = Client::new(kind, &self.config.telnet, now);
+        if self.clients.len() >= self.config.max_clients && !self.make_room(&client) {
+            if client.speaks_bytes() {
+                return self.actions.push_back(Action::Drop(id));
+            }
             client.end(Frame::Error(ErrorCode::Full, "too many clients".into()), now);
             self.actions.push_back(Action::Finish(id));
-        } else if kind == ClientKind::Raw {
-            if self.stopping || !self.arbiter.is_free() || !self.config.groups.is_empty() {
-                self.counters.refused_busy += 1;
-                self.actions.push_back(Action::Drop(id));
-                return;
-            }
-            self.take_over(id, &mut client, None, None, now);
+            self.clients.insert(id, client);
+        } else if client.is_plain() {
+            self.take_seat(id, client, kind, now);
+        } else {
+            self.clients.insert(id, client);
         }
-        self.clients.insert(id, client);
-    }
-
-    /// The oldest client that has not shown a key, or is done, gives way to a newer one: whoever
-    /// can connect could keep all claimants out otherwise. Whether there was one.
-    fn make_room(&mut self) -> bool {
-        self.counters.full += 1;
-        let idle =
-            |stage: &Stage| matches!(stage, Stage::Hello(_) | Stage::Welcomed(_) | Stage::Ended);
-        let oldest = self.clients.iter().filter(|(_, client)| idle(&client.stage));
-        let Some(id) = oldest.min_by_key(|(_, client)| client.since).map(|(id, _)| *id) else {
-            return false;
-        };
-        self.clients.remove(&id);
-        self.actions.push_back(Action::Drop(id));
-        true
     }
 
     /// A client has sent a frame.
@@ -131,6 +135,14 @@ impl Line {
         match (&client.stage, frame) {
             (Stage::Hello(_), Frame::Hello(hello)) => self.hello(id, &hello, now),
             (Stage::Welcomed(_), Frame::Claim(claim)) => self.claim(id, claim, now),
+            (Stage::Welcomed(_), Frame::Observe(observe)) => self.observe(id, &observe, now),
+            (Stage::Holder | Stage::Observer, Frame::Settings(change)) => {
+                self.asked_settings(id, change, now);
+            }
+            (Stage::Holder | Stage::Observer, Frame::SetSignals(change)) => {
+                self.asked_signals(id, change, now);
+            }
+            (Stage::Holder, Frame::Break(ms)) => self.asked_break(id, ms, now),
             (Stage::Holder, Frame::Renew(n)) => {
                 client.renewed = Some(n);
                 self.arbiter.renew(id, now);
@@ -163,20 +175,6 @@ impl Line {
         self.misuse(id, ErrorCode::BadFrame, error.to_string(), now);
     }
 
-    /// A raw client has sent bytes. The driver reads only while [`Line::wants_raw`].
-    pub fn handle_raw(&mut self, id: ClientId, bytes: &Bytes, _now: Time) {
-        if !self.arbiter.is_holder(id) {
-            return;
-        }
-        let mut rest = bytes.clone();
-        while !rest.is_empty() {
-            let bytes = rest.split_to(rest.len().min(frame::MAX_OUTPUT));
-            let position = self.output.position();
-            let output = Output { position, ack: None, note: None, bytes };
-            self.output.push(self.arbiter.epoch(), output);
-        }
-    }
-
     /// A client's socket was read until it would block: the answer to [`Action::Probe`].
     pub fn handle_idle(&mut self, id: ClientId, now: Time) {
         if self.arbiter.holder().is_some_and(|h| h.client == id && h.expires <= now) {
@@ -197,9 +195,13 @@ impl Line {
     }
 
     /// Bytes were read from the line.
-    pub fn handle_input(&mut self, bytes: &[u8], _now: Time) {
+    pub fn handle_input(&mut self, bytes: &[u8], now: Time) {
         self.counters.bytes_in += bytes.len() as u64;
         self.input.push(bytes);
+        self.packer.handle_input(&mut self.input, now);
+        if self.config.spool {
+            self.spool.push_back(SpoolEntry::Input(Bytes::copy_from_slice(bytes)));
+        }
         if self.input.lost() > self.counters.bytes_lost {
             self.counters.bytes_lost = self.input.lost();
             let total = self.input.lost();
@@ -207,15 +209,23 @@ impl Line {
         }
     }
 
+    /// Something else than a byte came from the line: break, parity, framing, overrun, or a gap.
+    pub fn handle_event(&mut self, kind: EventKind, _now: Time) {
+        self.counters.line_errors += 1;
+        self.input.mark(kind);
+        self.spool_state();
+    }
+
     /// The tty took `count` of the bytes that [`Line::poll_serial`] gave.
     pub fn handle_written(&mut self, count: usize, now: Time) {
         self.counters.bytes_out += count as u64;
         if let Some(finished) = self.output.written(count, now) {
             self.take_effect(finished);
-            let holder = self.arbiter.holder().map(|h| h.client);
-            if let Some(client) = holder.and_then(|id| self.clients.get_mut(&id)) {
+            if let Some(client) = self.holder_mut() {
                 client.written = true;
             }
+            self.read_on(now);
+            self.spool_state();
         }
     }
 
@@ -234,6 +244,7 @@ impl Line {
         if !up {
             self.output.device_gone();
         }
+        self.spool_state();
         self.actions.push_back(Action::Announce);
     }
 
@@ -242,6 +253,8 @@ impl Line {
         self.arbiter.stored(start);
         if std::mem::take(&mut self.rename_input) {
             self.input.rename(incarnation(start));
+            self.end_line_observers();
+            self.spool_state();
         }
         // A claimant may have died meanwhile, so its socket is read to the end again.
         let waiting = self.clients.iter().filter(|(_, c)| matches!(c.stage, Stage::Claiming(_)));
@@ -271,9 +284,11 @@ impl Line {
         if self.arbiter.drop_stale_reservation(now) {
             self.actions.push_back(Action::Announce);
         }
+        self.packer.handle_timeout(&mut self.input, now);
         if now >= self.output.drained_at() {
             let accepted = self.output.accepted();
-            if let Some(client) = self.holder_mut().filter(|c| c.drained_told < accepted) {
+            let untold = |c: &&mut Client| !c.speaks_bytes() && c.drained_told < accepted;
+            if let Some(client) = self.holder_mut().filter(untold) {
                 client.written = true;
             }
         }
@@ -289,6 +304,10 @@ impl Line {
             self.end_grant(FreeCause::Restarted, None, now);
             self.revoke(id, epoch, RevokeWhy::Stopping, now);
         }
+        let plain = self.clients.iter().filter(|(_, client)| client.is_plain());
+        for id in plain.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.actions.push_back(Action::Finish(id));
+        }
     }
 
     // ---- the core tells the world
@@ -298,53 +317,15 @@ impl Line {
         self.actions.pop_front()
     }
 
-    /// The next frame for a client of the line protocol that can be sent to. Control frames
-    /// overtake input.
-    pub fn poll_frame(&mut self, id: ClientId, now: Time) -> Option<Frame> {
-        let client = self.clients.get_mut(&id)?;
-        if let Some(frame) = client.control.pop_front() {
-            return Some(frame);
-        }
-        if !matches!(client.stage, Stage::Holder) {
-            return None;
-        }
-        if let Some(n) = client.renewed.take() {
-            return Some(Frame::Renewed(n));
-        }
-        if std::mem::take(&mut client.written) {
-            let drained = self.output.drained(now);
-            client.drained_told = drained;
-            return Some(Frame::Written(Written { accepted: self.output.accepted(), drained }));
-        }
-        client.cursor = client.cursor.max(self.input.first_offset());
-        if let Some(event) = self.input.tell(client.cursor) {
-            return Some(Frame::Event(event));
-        }
-        let room = (self.input.acked() + INPUT_WINDOW).saturating_sub(client.cursor);
-        let offset = client.cursor;
-        let bytes = self.input.take(offset, MAX_INPUT.min(room as usize));
-        client.cursor += bytes.len() as u64;
-        (!bytes.is_empty()).then_some(Frame::Input(InputFrame { offset, bytes }))
+    /// Whether there is more to do: what clients are sent may bring something up.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
     }
 
-    /// The next bytes for the raw client that has the line. Handed out is acknowledged: raw
-    /// clients have no other way.
-    pub fn poll_raw(&mut self, id: ClientId) -> Option<Bytes> {
-        let client = self.clients.get_mut(&id)?;
-        if !matches!(client.stage, Stage::Raw) {
-            return None;
-        }
-        client.cursor = client.cursor.max(self.input.acked());
-        while self.input.tell(client.cursor).is_some() {}
-        let bytes = self.input.take(client.cursor, MAX_INPUT);
-        client.cursor += bytes.len() as u64;
-        self.input.ack(client.cursor);
-        (!bytes.is_empty()).then_some(bytes)
-    }
-
-    /// Whether a raw client's socket may be read now: TCP holds it back otherwise.
-    pub fn wants_raw(&self) -> bool {
-        self.output.position() - self.output.accepted() < OUTPUT_WINDOW
+    /// What is to be written to the spool, in this order and before anything is sent that depends on
+    /// it.
+    pub fn poll_spool(&mut self) -> Option<SpoolEntry> {
+        self.spool.pop_front()
     }
 
     /// Whether something waits for the tty.
@@ -366,12 +347,14 @@ impl Line {
     pub fn poll_timeout(&self) -> Option<Time> {
         let accepted = self.output.accepted();
         let undrained = |c: &&Client| {
-            matches!(c.stage, Stage::Holder) && !c.written && c.drained_told < accepted
+            let told = c.speaks_bytes() || c.written || c.drained_told >= accepted;
+            matches!(c.stage, Stage::Holder) && !told
         };
         let drained = self.clients.values().find(undrained).map(|_| self.output.drained_at());
-        let serial = if self.up { self.output.poll_timeout() } else { None };
+        let serial = self.output.poll_timeout(self.up);
         let late = self.clients.values().filter_map(deadline).min();
-        earliest([self.arbiter.poll_timeout(), drained, serial, late])
+        let packet = self.packer.poll_timeout();
+        earliest([self.arbiter.poll_timeout(), drained, serial, late, packet])
     }
 
     /// The line as beacons and refusals show it.
@@ -401,6 +384,32 @@ impl Line {
         (self.input.acked(), self.input.delivered(), self.input.end())
     }
 
+    /// How the line is set, and the levels of its wires.
+    pub fn condition(&self) -> (LineSettings, Signals) {
+        (self.settings, self.signals)
+    }
+
+    /// The line's clients: what each of them is here, and the offset it has come to.
+    pub fn clients(&self) -> impl Iterator<Item = (ClientId, &'static str, u64)> {
+        self.clients.iter().map(|(id, client)| (*id, client.stage.name(), client.cursor))
+    }
+
+    /// Whether the client has the line.
+    pub fn is_holder(&self, id: ClientId) -> bool {
+        self.arbiter.is_holder(id)
+    }
+
+    /// The name that a client gave itself and proved.
+    pub fn name_of(&self, id: ClientId) -> Option<&Name> {
+        let holder = self.arbiter.holder().filter(|holder| holder.client == id)?;
+        holder.who.as_ref().map(|(node, _)| node)
+    }
+
+    /// Bytes of memory that the kept input takes.
+    pub fn kept(&self) -> usize {
+        self.input.len()
+    }
+
     /// After [`Line::handle_stop`]: nothing is left to be finished.
     pub fn is_stopped(&self) -> bool {
         self.stopping && !(self.up && self.output.mid_frame())
@@ -417,11 +426,16 @@ impl Line {
         if let Some(finished) = self.output.promise() {
             self.take_effect(finished);
         }
+        Saved { bytes: self.input.kept().into(), ..self.snapshot() }
+    }
+
+    /// The same as things stand, without the input.
+    pub fn snapshot(&self) -> Saved {
         Saved {
             incarnation: self.input.incarnation(),
             acked: self.input.acked(),
             delivered: self.input.delivered(),
-            bytes: self.input.kept(),
+            bytes: Bytes::new(),
             events: self.input.events().collect(),
             note: self.note.clone(),
             position: self.output.position(),
@@ -472,6 +486,14 @@ impl Line {
         if let Some(note) = finished.note {
             self.note = note;
         }
+        self.spool_state();
+    }
+
+    /// Something that the spool must know has changed. Several changes at once are one entry.
+    fn spool_state(&mut self) {
+        if self.config.spool && self.spool.back() != Some(&SpoolEntry::State) {
+            self.spool.push_back(SpoolEntry::State);
+        }
     }
 
     /// The lease of the holder has run out and nothing of it lies unread.
@@ -505,6 +527,9 @@ impl Line {
         let epoch = self.arbiter.epoch();
         let dropped = self.output.end_grant(self.config.frame_end);
         self.arbiter.free(cause, keep_for, now);
+        self.free_since = now;
+        self.restore(now);
+        self.spool_state();
         self.actions.push_back(Action::Report(Occurrence::Ended { epoch, cause, dropped }));
         self.actions.push_back(Action::Announce);
     }
@@ -534,13 +559,18 @@ fn deadline(client: &Client) -> Option<Time> {
     match client.stage {
         Stage::Hello(_) | Stage::Welcomed(_) | Stage::Claiming(_) => Some(client.since + HANDSHAKE),
         Stage::Ended => Some(client.since + LINGER),
-        Stage::Holder | Stage::Raw => None,
+        Stage::Holder | Stage::Observer => None,
     }
 }
 
 /// The name of an input stream that begins under a start number: never used twice.
 fn incarnation(start: u32) -> u64 {
     u64::from(start) << 32
+}
+
+fn bounds(config: &LineConfig) -> Bounds {
+    let packed = !config.packing.is_off();
+    Bounds { ring: config.ring, history: config.history, packed }
 }
 
 fn millis(span: Duration) -> u32 {

@@ -1,4 +1,5 @@
-//! Records on their way to the tty: whole frames, one after the other, paced.
+//! Records on their way to the tty: whole frames, one after the other, paced; and between them what
+//! clients ask of the device.
 //!
 //! I2 lives here: what has not started when its grant ends is dropped, what has started is
 //! finished (or cut, by policy), and nothing of the next epoch comes before its end.
@@ -9,19 +10,32 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{Epoch, Fate, Guard, LastFrame, Output, Time, guard};
 
-use super::config::FrameEnd;
+use super::config::{FrameEnd, LineConfig};
+use super::deed::{Deed, Task};
 
 /// The tty gets at most this much time's worth of bytes ahead of the wire, so that at a takeover
 /// little is out of hand.
 const AHEAD: Duration = Duration::from_millis(20);
 /// Or this many bytes on slow lines, so that the wire never idles between two wake-ups.
 const AHEAD_BYTES: u32 = 16;
+/// A line that takes nothing for so long is being held back by its far end: what a client asks of
+/// the device is done nevertheless, so that it is answered within 100 ms (checklist O1, O5).
+const STALLED: Duration = Duration::from_millis(80);
+/// Most tasks in the queue; a client that may wait is not read beyond it.
+pub(crate) const MAX_TASKS: usize = 64;
 
 /// One accepted OUTPUT frame.
 #[derive(Debug)]
 struct Record {
     epoch: Epoch,
     output: Output,
+}
+
+/// What goes out in order.
+#[derive(Debug)]
+enum Item {
+    Record(Record),
+    Task(Task),
 }
 
 /// What a finished frame brings into effect.
@@ -34,7 +48,13 @@ pub(crate) struct Finished {
 /// The queue of frames and the pace at which they go.
 #[derive(Debug)]
 pub struct OutputQueue {
-    records: VecDeque<Record>,
+    items: VecDeque<Item>,
+    /// Tasks among the items.
+    tasks: usize,
+    /// The task that is being done: nothing goes out meanwhile.
+    doing: Option<Task>,
+    /// Position of the next byte that may be queued.
+    queued: u64,
     /// Bytes of the front record that the tty has taken.
     sent: usize,
     /// The most of it that the tty ever took: a device that vanished begins it anew.
@@ -49,13 +69,17 @@ pub struct OutputQueue {
     accepted: u64,
     last: LastFrame,
     pace: Pace,
+    /// When the tty took something last, or a task came first into the queue.
+    moved_at: Time,
 }
 
 impl OutputQueue {
-    pub(crate) fn new(position: u64, last: LastFrame, char_time: Option<Duration>) -> Self {
-        let pace = Pace { char_time, busy_until: Time::ZERO };
+    pub(crate) fn new(position: u64, last: LastFrame, pace: Pace) -> Self {
         Self {
-            records: VecDeque::new(),
+            items: VecDeque::new(),
+            tasks: 0,
+            doing: None,
+            queued: position,
             sent: 0,
             reached: 0,
             started: false,
@@ -64,18 +88,14 @@ impl OutputQueue {
             accepted: position,
             last,
             pace,
+            moved_at: Time::ZERO,
         }
     }
 
     /// After a clean stop that could not finish `unfinished`: it goes first.
-    pub(crate) fn resume(
-        position: u64,
-        last: LastFrame,
-        unfinished: Bytes,
-        char_time: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn resume(position: u64, last: LastFrame, unfinished: Bytes, pace: Pace) -> Self {
         let begin = position.saturating_sub(unfinished.len() as u64);
-        let mut queue = Self::new(begin, last, char_time);
+        let mut queue = Self::new(begin, last, pace);
         if !unfinished.is_empty() {
             let output = Output { position: begin, ack: None, note: None, bytes: unfinished };
             queue.push(last.epoch, output);
@@ -87,13 +107,20 @@ impl OutputQueue {
 
     /// The frame that was started and not finished.
     pub(crate) fn unfinished(&self) -> Bytes {
-        let front = self.records.front().filter(|_| self.started);
+        let front = self.front().filter(|_| self.started);
         front.map(|record| record.output.bytes.clone()).unwrap_or_default()
     }
 
     /// Position of the next byte that may be queued.
     pub(crate) fn position(&self) -> u64 {
-        self.records.back().map_or(self.accepted, |r| r.output.end())
+        self.queued
+    }
+
+    fn front(&self) -> Option<&Record> {
+        match self.items.front() {
+            Some(Item::Record(record)) => Some(record),
+            _ => None,
+        }
     }
 
     /// All before it was handed to the tty.
@@ -119,14 +146,117 @@ impl OutputQueue {
 
     /// Appends a frame. The caller has checked position and window.
     pub(crate) fn push(&mut self, epoch: Epoch, output: Output) {
-        self.records.push_back(Record { epoch, output });
+        self.queued = output.end();
+        self.items.push_back(Item::Record(Record { epoch, output }));
+    }
+
+    /// Appends something that is to be done with the device after the output before it.
+    pub(crate) fn push_task(&mut self, task: Task, now: Time) {
+        if self.tasks == 0 {
+            self.moved_at = self.moved_at.max(now);
+        }
+        self.tasks += 1;
+        self.items.push_back(Item::Task(task));
+    }
+
+    /// Whether tasks wait or are being done.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.tasks > 0 || self.doing.is_some()
+    }
+
+    /// Tasks that wait.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// The next thing to be done with the device, if it is time: the output before it has left the
+    /// port, or the line is held back. Then nothing goes out until [`OutputQueue::done`].
+    pub(crate) fn poll_task(&mut self, up: bool, now: Time) -> Option<Deed> {
+        if self.doing.is_some() || self.task_due(up).is_none_or(|due| due > now) {
+            return None;
+        }
+        let first = self.items.iter().position(|item| matches!(item, Item::Task(_)))?;
+        let Some(Item::Task(mut task)) = self.items.remove(first) else { return None };
+        self.tasks -= 1;
+        while let Some(Item::Task(next)) = self.items.get(first)
+            && task.merge(next)
+        {
+            self.items.remove(first);
+            self.tasks -= 1;
+        }
+        let deed = task.deed;
+        self.doing = Some(task);
+        Some(deed)
+    }
+
+    /// What is being done.
+    pub(crate) fn doing(&self) -> Option<&Deed> {
+        self.doing.as_ref().map(|task| &task.deed)
+    }
+
+    /// The task is done; who asked for it.
+    pub(crate) fn done(&mut self) -> Option<Task> {
+        self.doing.take()
+    }
+
+    /// The line is set to another speed.
+    pub(crate) fn set_char_time(&mut self, char_time: Duration) {
+        self.pace.char_time = char_time;
+    }
+
+    /// When the first task is to be done.
+    fn task_due(&self, up: bool) -> Option<Time> {
+        if self.tasks == 0 || self.doing.is_some() {
+            return None;
+        }
+        // Nothing leaves a device that is not there.
+        if !up {
+            return Some(Time::ZERO);
+        }
+        let patience = STALLED + self.pace.char_time * 2;
+        let stalled = self.moved_at.max(self.pace.sent_until) + patience;
+        let first = matches!(self.items.front(), Some(Item::Task(_)));
+        let drained = if first { self.pace.busy_until } else { Time::NEVER };
+        Some(drained.min(stalled))
+    }
+
+    /// Drops what the holder of `epoch` has queued and, of a plain byte stream, what is left of the
+    /// piece that was started. Tasks stay.
+    pub(crate) fn purge(&mut self, epoch: Epoch) {
+        let keep_front = self.started && self.front().is_some_and(|r| r.epoch != epoch);
+        let mut kept = self.items.drain(..).collect::<Vec<_>>();
+        let mut index = 0;
+        kept.retain(|item| {
+            index += 1;
+            matches!(item, Item::Task(_)) || (keep_front && index == 1)
+        });
+        self.items = kept.into();
+        if keep_front {
+            self.queued = self.front().map_or(self.accepted, |record| record.output.end());
+        } else {
+            if self.started {
+                self.last.fate = Fate::Cut(u16::try_from(self.reached).unwrap_or(u16::MAX));
+            }
+            self.forget_front();
+            self.accepted = self.queued;
+        }
+    }
+
+    fn forget_front(&mut self) {
+        self.sent = 0;
+        self.reached = 0;
+        self.started = false;
     }
 
     /// An ACK that came after output of the same grant takes effect after that output, or is
     /// dropped with it: it must not settle input whose answer may still be dropped. `Some` gives
     /// it back where there is no such output.
     pub(crate) fn defer(&mut self, epoch: Epoch, ack: Finished) -> Option<Finished> {
-        let Some(record) = self.records.back_mut().filter(|r| r.epoch == epoch) else {
+        let last = self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Record(record) => Some(record),
+            Item::Task(_) => None,
+        });
+        let Some(record) = last.filter(|r| r.epoch == epoch) else {
             return Some(ack);
         };
         record.output.ack = record.output.ack.max(ack.ack);
@@ -138,16 +268,23 @@ impl OutputQueue {
 
     /// Bytes the tty may have now, if any.
     pub(crate) fn poll(&mut self, now: Time) -> Option<&[u8]> {
-        let record = self.records.front()?;
-        let rest = &record.output.bytes[self.sent..];
-        let room = self.pace.room(now).min(rest.len());
+        self.held_back = false;
+        if self.doing.is_some() {
+            return None;
+        }
+        let room = self.pace.room(now);
+        let Some(Item::Record(record)) = self.items.front() else { return None };
+        let rest = self.pace.chunk(&record.output.bytes[self.sent..]);
+        let room = room.min(rest.len());
         self.held_back = room == 0;
         (room > 0).then(|| &rest[..room])
     }
 
-    /// When [`OutputQueue::poll`] will have what it held back for the sake of the pace.
-    pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        (self.held_back && !self.records.is_empty()).then(|| self.pace.room_at())
+    /// When [`OutputQueue::poll`] will have what it held back for the sake of the pace, or
+    /// [`OutputQueue::poll_task`] something to do.
+    pub(crate) fn poll_timeout(&self, up: bool) -> Option<Time> {
+        let bytes = (up && self.held_back && !self.items.is_empty()).then(|| self.pace.room_at());
+        wire::time::earliest([bytes, self.task_due(up)])
     }
 
     /// When all that was handed over has left the port.
@@ -157,22 +294,21 @@ impl OutputQueue {
 
     /// The tty took `count` of the polled bytes. The frame whose last byte it was takes effect.
     pub(crate) fn written(&mut self, count: usize, now: Time) -> Option<Finished> {
-        let record = self.records.front()?;
+        let Some(Item::Record(record)) = self.items.front() else { return None };
         if !self.started && count > 0 {
             self.started = true;
             let end = record.output.end();
             self.last = LastFrame { epoch: record.epoch, end, fate: Fate::Finishing };
         }
+        self.pace.handed(&record.output.bytes[self.sent..][..count], now);
+        self.moved_at = now;
         self.sent += count;
         self.reached = self.reached.max(self.sent);
-        self.pace.handed(count, now);
         if self.sent < record.output.bytes.len() {
             return None;
         }
-        let record = self.records.pop_front()?;
-        self.sent = 0;
-        self.reached = 0;
-        self.started = false;
+        let Some(Item::Record(record)) = self.items.pop_front() else { return None };
+        self.forget_front();
         self.accepted = record.output.end();
         self.last.fate = Fate::Finished;
         // A promised ack took effect when the next holder was told.
@@ -191,12 +327,14 @@ impl OutputQueue {
     /// The grant has ended: what has not started is dropped. Returns how many frames that were.
     pub(crate) fn end_grant(&mut self, policy: FrameEnd) -> usize {
         let keep = usize::from(self.started && guard::on(Guard::WholeFrames));
-        let dropped = self.records.len().saturating_sub(usize::from(self.started));
-        self.records.truncate(keep);
+        let records = self.items.len() - self.tasks;
+        let dropped = records.saturating_sub(usize::from(self.started));
+        // A stalled line lets a task overtake a record, so a started one is in front all the same.
+        self.items.truncate(keep);
+        self.tasks = 0;
+        self.queued = self.front().map_or(self.accepted, |record| record.output.end());
         if keep == 0 {
-            self.sent = 0;
-            self.reached = 0;
-            self.started = false;
+            self.forget_front();
         } else if policy == FrameEnd::Cut && !self.promised {
             self.cut();
         }
@@ -205,13 +343,12 @@ impl OutputQueue {
 
     /// A promise made at an earlier end of a grant is kept: only an unpromised frame is cut.
     fn cut(&mut self) {
-        if let Some(record) = self.records.pop_front() {
+        if let Some(Item::Record(record)) = self.items.pop_front() {
             self.accepted = record.output.position + self.reached as u64;
+            self.queued = self.accepted;
             self.last.fate = Fate::Cut(self.reached as u16);
             self.last.end = self.accepted;
-            self.sent = 0;
-            self.reached = 0;
-            self.started = false;
+            self.forget_front();
         }
     }
 
@@ -222,7 +359,7 @@ impl OutputQueue {
             return None;
         }
         self.promised = true;
-        let record = self.records.front()?;
+        let record = self.front()?;
         Some(Finished { ack: record.output.ack, note: record.output.note.clone() })
     }
 
@@ -231,49 +368,100 @@ impl OutputQueue {
     pub(crate) fn device_gone(&mut self) {
         self.sent = 0;
         self.pace.busy_until = Time::ZERO;
+        self.pace.sent_until = Time::ZERO;
     }
 }
 
-/// Keeps what the tty was given within reach.
-#[derive(Debug)]
-struct Pace {
-    /// `None`: as fast as the tty takes it.
-    char_time: Option<Duration>,
-    /// When the port will have sent all that it was given.
+/// Keeps what the tty was given within reach, and gives slow devices their rests.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    /// How long a character takes.
+    char_time: Duration,
+    /// Whether the tty gets only what is within reach; else as fast as it takes it.
+    paced: bool,
+    /// A rest after each character, and after each line end.
+    char_delay: Duration,
+    line_delay: Duration,
+    /// When the port will have sent all that it was given, by the clock.
+    sent_until: Time,
+    /// The same, by its own account too.
     busy_until: Time,
+    /// When the rest is over.
+    rest_until: Time,
 }
 
 impl Pace {
-    fn ahead(char_time: Duration) -> Duration {
-        AHEAD.max(char_time * AHEAD_BYTES)
+    pub(crate) fn new(config: &LineConfig) -> Self {
+        let rests = !config.char_delay.is_zero() || !config.line_delay.is_zero();
+        Self {
+            char_time: config.char_time,
+            paced: config.pace || rests,
+            char_delay: config.char_delay,
+            line_delay: config.line_delay,
+            sent_until: Time::ZERO,
+            busy_until: Time::ZERO,
+            rest_until: Time::ZERO,
+        }
+    }
+
+    fn ahead(&self) -> Duration {
+        AHEAD.max(self.char_time * AHEAD_BYTES)
     }
 
     fn room(&self, now: Time) -> usize {
-        let Some(char_time) = self.char_time else { return usize::MAX };
-        let free = Self::ahead(char_time).saturating_sub(self.busy_until.since(now));
-        (free.as_nanos() / char_time.as_nanos().max(1)) as usize
+        if !self.paced {
+            return usize::MAX;
+        }
+        if now < self.rest_until {
+            return 0;
+        }
+        let free = self.ahead().saturating_sub(self.busy_until.since(now));
+        (free.as_nanos() / self.char_time.as_nanos().max(1)) as usize
     }
 
     /// Half of what may be ahead has gone: not a wake-up a byte, and never an idle wire.
     fn room_at(&self) -> Time {
-        self.busy_until - self.char_time.map_or(Duration::ZERO, |c| Self::ahead(c) / 2)
+        (self.busy_until - self.ahead() / 2).max(self.rest_until)
     }
 
-    fn handed(&mut self, count: usize, now: Time) {
-        if let Some(char_time) = self.char_time {
-            self.busy_until = self.busy_until.max(now) + char_time * count as u32;
+    /// As much of `bytes` as goes out without a rest.
+    fn chunk<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        if !self.char_delay.is_zero() {
+            return &bytes[..bytes.len().min(1)];
+        }
+        if self.line_delay.is_zero() {
+            return bytes;
+        }
+        let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let end = end.map_or(bytes.len(), |at| match bytes[at..] {
+            [b'\r', b'\n', ..] => at + 2,
+            _ => at + 1,
+        });
+        &bytes[..end]
+    }
+
+    fn handed(&mut self, bytes: &[u8], now: Time) {
+        if !self.paced {
+            return;
+        }
+        let takes = self.char_time * bytes.len() as u32;
+        self.sent_until = self.sent_until.max(now) + takes;
+        self.busy_until = self.busy_until.max(now) + takes;
+        let rest = match bytes.last() {
+            Some(b'\r' | b'\n') => self.char_delay.max(self.line_delay),
+            _ => self.char_delay,
+        };
+        if !rest.is_zero() {
+            self.rest_until = self.busy_until + rest;
         }
     }
 
     fn at_least(&mut self, count: usize, now: Time) {
-        if let Some(char_time) = self.char_time {
-            self.busy_until = self.busy_until.max(now + char_time * count as u32);
-        }
+        self.busy_until = self.busy_until.max(now + self.char_time * count as u32);
     }
 
     fn bytes_ahead(&self, now: Time) -> u64 {
-        let Some(char_time) = self.char_time else { return 0 };
-        self.busy_until.since(now).as_nanos().div_ceil(char_time.as_nanos().max(1)) as u64
+        self.busy_until.since(now).as_nanos().div_ceil(self.char_time.as_nanos().max(1)) as u64
     }
 }
 
@@ -288,7 +476,13 @@ mod tests {
     }
 
     fn queue() -> OutputQueue {
-        OutputQueue::new(0, LastFrame::default(), Some(CHAR))
+        OutputQueue::new(0, LastFrame::default(), pace(true))
+    }
+
+    fn pace(paced: bool) -> Pace {
+        let name = |text: &str| text.parse().unwrap();
+        let base = LineConfig::new(name("line"), name("server"));
+        Pace::new(&LineConfig { char_time: CHAR, pace: paced, ..base })
     }
 
     fn ms(ms: u64) -> Time {
@@ -302,7 +496,7 @@ mod tests {
         assert_eq!(q.poll(ms(0)).map(<[u8]>::len), Some(20));
         assert_eq!(q.written(20, ms(0)), None);
         assert_eq!(q.poll(ms(0)), None);
-        assert_eq!(q.poll_timeout(), Some(ms(10)));
+        assert_eq!(q.poll_timeout(true), Some(ms(10)));
         assert_eq!(q.poll(ms(10)).map(<[u8]>::len), Some(10));
         assert_eq!(q.drained(ms(10)), 0, "a frame counts when all of it has gone");
     }
@@ -361,10 +555,99 @@ mod tests {
 
     #[test]
     fn an_unpaced_line_takes_all_at_once() {
-        let mut q = OutputQueue::new(0, LastFrame::default(), None);
+        let mut q = OutputQueue::new(0, LastFrame::default(), pace(false));
         q.push(Epoch(1), record(0, &[b'x'; 2000]));
         assert_eq!(q.poll(ms(0)).map(<[u8]>::len), Some(2000));
         q.written(2000, ms(0));
         assert_eq!((q.accepted(), q.drained(ms(0))), (2000, 2000));
+    }
+
+    fn task(break_ms: u64) -> Task {
+        let break_for = Some(Duration::from_millis(break_ms));
+        Task { deed: Deed { break_for, ..Deed::default() }, askers: Vec::new() }
+    }
+
+    #[test]
+    fn o1_a_task_waits_until_the_output_before_it_has_left_the_port() {
+        let mut q = queue();
+        q.push(Epoch(1), record(0, b"0123456789"));
+        q.push_task(task(1), ms(0));
+        q.push(Epoch(1), record(10, b"after"));
+        assert_eq!(q.poll_task(true, ms(0)), None);
+        q.written(10, ms(0));
+        assert_eq!(q.poll_task(true, ms(9)), None);
+        assert_eq!(q.poll(ms(9)), None, "what follows it waits for it");
+        assert_eq!(q.poll_timeout(true), Some(ms(10)));
+        assert_eq!(q.poll_task(true, ms(10)), Some(task(1).deed));
+        assert_eq!(q.poll(ms(20)), None, "and until it is done");
+        assert!(q.done().is_some());
+        assert_eq!(q.poll(ms(20)), Some(&b"after"[..]));
+    }
+
+    #[test]
+    fn o5_a_held_back_line_keeps_a_task_for_less_than_100_ms() {
+        let mut q = queue();
+        q.push(Epoch(1), record(0, &[b'x'; 30]));
+        q.push_task(task(1), ms(0));
+        q.written(20, ms(0));
+        // The port took 20 and nothing more: its far end says wait.
+        assert_eq!(q.poll_task(true, ms(60)), None);
+        let due = q.task_due(true).unwrap();
+        assert!(due > ms(20) && due < ms(20 + 100), "{due}");
+        assert!(q.poll_task(true, due).is_some());
+        q.done();
+        assert_eq!(q.poll(due).map(<[u8]>::len), Some(10), "the rest goes on after it");
+        q.push_task(task(2), due);
+        assert_eq!(q.poll_task(false, due), Some(task(2).deed), "without a device at once");
+    }
+
+    #[test]
+    fn the_end_of_a_grant_drops_its_tasks_too() {
+        let mut q = queue();
+        q.push(Epoch(1), record(0, b"0123456789012345678901234"));
+        q.push_task(task(1), ms(0));
+        q.push(Epoch(1), record(25, b"next"));
+        q.written(20, ms(0));
+        assert_eq!(q.end_grant(FrameEnd::Finish), 1);
+        assert!(!q.has_tasks());
+        assert_eq!(q.position(), 25);
+    }
+
+    #[test]
+    fn a_purge_drops_the_holders_bytes_and_nothing_of_another() {
+        let mut q = queue();
+        q.push(Epoch(1), record(0, b"0123456789012345678901234"));
+        q.push(Epoch(1), record(25, b"more"));
+        q.written(20, ms(0));
+        q.purge(Epoch(2));
+        assert_eq!(q.unfinished().len(), 25, "another grant's started frame stays");
+        q.push(Epoch(2), record(25, b"abc"));
+        q.purge(Epoch(1));
+        assert_eq!((q.position(), q.accepted()), (28, 28));
+        assert_eq!(q.poll(ms(99)), None);
+    }
+
+    #[test]
+    fn slow_devices_get_their_rests() {
+        let name = |text: &str| text.parse().unwrap();
+        let rests = LineConfig {
+            char_time: CHAR,
+            line_delay: Duration::from_millis(50),
+            ..LineConfig::new(name("line"), name("server"))
+        };
+        let mut q = OutputQueue::new(0, LastFrame::default(), Pace::new(&rests));
+        q.push(Epoch(1), record(0, b"ab\r\ncd"));
+        assert_eq!(q.poll(ms(0)), Some(&b"ab\r\n"[..]));
+        q.written(4, ms(0));
+        assert_eq!(q.poll(ms(53)), None);
+        assert_eq!(q.poll_timeout(true), Some(ms(54)));
+        assert_eq!(q.poll(ms(54)), Some(&b"cd"[..]));
+        let rests = LineConfig { char_delay: Duration::from_millis(3), ..rests };
+        let mut q = OutputQueue::new(0, LastFrame::default(), Pace::new(&rests));
+        q.push(Epoch(1), record(0, b"ab"));
+        assert_eq!(q.poll(ms(0)), Some(&b"a"[..]));
+        q.written(1, ms(0));
+        assert_eq!(q.poll(ms(3)), None);
+        assert_eq!(q.poll(ms(4)), Some(&b"b"[..]));
     }
 }

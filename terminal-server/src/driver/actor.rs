@@ -4,7 +4,6 @@
 //! of this loop hangs the line's renewals, beacons, status and watchdog with it (I8).
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,19 +12,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::time::earliest;
-use wire::{Name, Time};
+use wire::{Name, ObserveFrom, Signals, Time};
 
 use super::beacons::Boards;
 use super::clock::now;
-use super::device::{Device, DeviceError, Ready};
+use super::device::{self, Device, DeviceError, Doing, Ready};
 use super::listener::Arrival;
 use super::peers::{Found, Peer, Peers};
 use super::pulse::Beat;
-use super::question::LineQuestion;
+use super::question::{Attach, AttachFrom, ClientReport, Kick, LineQuestion};
 use super::report::{self, LineReport, Reporter};
 use super::state::{StateDir, StateError};
-use crate::core::config::MAX_CLIENTS;
-use crate::core::{Action, ClientId, ClientKind, Line, Saved};
+use super::stream::{Address, Stream};
+use crate::core::config::{LINGER, MAX_CLIENTS};
+use crate::core::{Action, ClientId, ClientKind, Line, Outcome, Saved};
 
 /// One line and all that belongs to it.
 pub(crate) struct Actor {
@@ -42,6 +42,8 @@ pub(crate) struct Actor {
     storing: Option<JoinHandle<Result<u32, StateError>>>,
     /// A device that had gone, being opened.
     opening: Option<JoinHandle<Result<SerialPort, DeviceError>>>,
+    /// What a client asked of the device, being done.
+    doing: Option<JoinHandle<Outcome>>,
     timer: BootTimer,
     /// When the service manager is to be told again that the loop turns.
     watchdog_at: Time,
@@ -51,7 +53,7 @@ pub(crate) struct Actor {
     /// Connections closed at once because there were too many for the core to answer them.
     turned_away: u64,
     /// The client that the core is being told of.
-    about: Option<SocketAddr>,
+    about: Option<Address>,
     /// Something was announced that its task has not had a chance to send.
     announced: bool,
     stopping: bool,
@@ -81,6 +83,8 @@ enum Wake {
     Stored(Result<u32, StateError>),
     /// The device that had gone is open again, or not there yet.
     Opened(Result<SerialPort, DeviceError>),
+    /// What was to be done with the device is done.
+    Done(Option<Outcome>),
     /// The device.
     Device(Ready),
     /// Some clients' sockets.
@@ -113,6 +117,7 @@ impl Actor {
             links,
             storing: None,
             opening: None,
+            doing: None,
             timer,
             announced: false,
             stopping: false,
@@ -122,6 +127,7 @@ impl Actor {
     /// Serves the line until `shutdown`, then leaves it in order. What is to be saved, and the
     /// device, to be closed after that: closing may take long.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> (Saved, Device) {
+        self.first_look();
         self.settle();
         if !self.device.is_open() {
             self.line.handle_device(false, now());
@@ -144,16 +150,18 @@ impl Actor {
         }
         let watchdog = self.links.watchdog.as_ref().map(|_| self.watchdog_at);
         let retry = self.device.retry_at();
-        let due = earliest([self.line.poll_timeout(), retry, watchdog, until]);
-        let (reading, raw) = (self.line.wants_input(), self.line.wants_raw());
+        let hang_up = self.peers.hang_up_at();
+        let due = earliest([self.line.poll_timeout(), retry, watchdog, hang_up, until]);
+        let reading = self.line.wants_input();
         let probing = !self.probes.is_empty();
-        let Self { device, peers, timer, links, storing, opening, .. } = self;
+        let Self { device, peers, timer, links, storing, opening, doing, line, .. } = self;
+        peers.set_wanted(|id| line.wants_bytes(id));
         let io = async {
             // Neither a flood from the line nor one from a client holds up the other: no order.
             // Probes go on after whatever wakes the loop; here they only keep it from sleeping.
             tokio::select! {
                 ready = device.ready(reading) => Wake::Device(ready),
-                () = peers.ready(raw) => Wake::Peers,
+                () = peers.ready() => Wake::Peers,
                 () = tokio::task::yield_now(), if probing => Wake::Probes,
             }
         };
@@ -164,6 +172,7 @@ impl Actor {
             () = timer.until(due.map(Time::since_boot)) => Wake::Timer,
             stored = outcome(storing, StateError::Unfinished) => Wake::Stored(stored),
             opened = outcome(opening, DeviceError::Unfinished) => Wake::Opened(opened),
+            done = finished(doing) => Wake::Done(done),
             Some(question) = links.questions.recv() => Wake::Question(question),
             Some(arrival) = links.arrivals.recv(), if !self.stopping => Wake::Arrival(arrival),
             wake = io => wake,
@@ -176,11 +185,18 @@ impl Actor {
             Wake::Stop => self.line.handle_stop(now()),
             Wake::Timer => self.timer_is_due(),
             Wake::Arrival(arrival) => self.arrive(arrival),
-            // Who asked may have gone again. Nothing else is answered yet.
-            Wake::Question(LineQuestion::Report(answer)) => drop(answer.send(self.report())),
-            Wake::Question(_) => {}
+            Wake::Question(question) => self.answer(question),
             Wake::Stored(stored) => self.stored(stored),
             Wake::Opened(opened) => self.opened(opened),
+            Wake::Done(outcome) => self.done(outcome),
+            Wake::Device(Ready::Wires(state)) => {
+                if self.device.overrun(state.counts) {
+                    self.line.handle_event(wire::EventKind::Overrun, now());
+                }
+                if let Some(signals) = state.signals {
+                    self.line.handle_signals(signals, now());
+                }
+            }
             Wake::Device(Ready::Input) => self.read_device(),
             // What did not fit is tried again below.
             Wake::Device(Ready::Room) => {}
@@ -192,7 +208,7 @@ impl Actor {
             Wake::Probes => {}
         }
         self.settle();
-        while let Some(id) = self.peers.to_hang_up().filter(|_| !self.line.has_output()) {
+        while let Some(id) = self.peers.to_hang_up(!self.line.has_output(), now()) {
             self.closed(id);
         }
         for _ in 0..self.probes.len() {
@@ -224,6 +240,7 @@ impl Actor {
             Ok(()) => {
                 report::device(&self.name, self.device.path(), true, None);
                 self.line.handle_device(true, now);
+                self.first_look();
             }
             Err(error) => tracing::debug!(line = %self.name, %error, "not back yet"),
         }
@@ -232,25 +249,53 @@ impl Actor {
     fn arrive(&mut self, arrival: Arrival) {
         if self.peers.len() >= MAX_PEERS {
             self.turned_away += 1;
-            return self.reporter.crowd(arrival.address, now());
+            return self.reporter.crowd(&arrival.address, now());
         }
         let Arrival { stream, address, kind, inbox, permit } = arrival;
         let id = self.next_id;
         self.next_id += 1;
         tracing::debug!(line = %self.name, client = id, peer = %address, "connected");
-        let peer = Peer::new(stream, address, kind == ClientKind::Raw, inbox, permit);
-        self.peers.insert(id, peer);
+        self.about = Some(address.clone());
+        self.peers.insert(id, Peer::new(stream, address, kind, inbox, now()).with(permit));
         self.line.handle_connect(id, kind, now());
         self.settle();
         self.read_peer(id);
     }
 
+    /// Reads the device for one turn at most.
     fn read_device(&mut self) {
+        for _ in 0..DEVICE_TURN {
+            if !self.read_device_once() {
+                return;
+            }
+        }
+    }
+
+    /// Whether there was something.
+    fn read_device_once(&mut self) -> bool {
         let mut buf = [0; DEVICE_READ];
         match self.device.read(&mut buf) {
-            Ok(Some(count)) => self.line.handle_input(&buf[..count], now()),
-            Ok(None) => {}
-            Err(error) => self.device_gone(&error),
+            Ok(Some(count)) => {
+                let (line, now) = (&mut self.line, now());
+                self.device.sort(&buf[..count], |found| match found {
+                    device::Found::Bytes(bytes) => line.handle_input(bytes, now),
+                    device::Found::Event(kind) => line.handle_event(kind, now),
+                });
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.device_gone(&error);
+                false
+            }
+        }
+    }
+
+    /// The device has just been opened: its wires may stand otherwise than we thought.
+    fn first_look(&mut self) {
+        if let Some(signals) = self.device.signals() {
+            let ours = self.line.condition().1.and(Signals::BREAK);
+            self.line.handle_signals(signals | ours, now());
         }
     }
 
@@ -264,8 +309,11 @@ impl Actor {
     /// Reads a client's socket, for one turn at most.
     fn read_peer(&mut self, id: ClientId) {
         for _ in 0..TURN {
-            let raw = self.line.wants_raw();
-            let Some(peer) = self.peers.get(id).filter(|peer| peer.may_read(raw)) else { return };
+            let wanted = self.line.wants_bytes(id);
+            let Some(peer) = self.peers.get(id) else { return };
+            if !peer.may_read() || (peer.speaks_bytes() && !wanted) {
+                return;
+            }
             let found = peer.look();
             if matches!(found, Found::Idle) {
                 return peer.set_more(false);
@@ -285,7 +333,7 @@ impl Actor {
                 Found::Idle => {
                     // What came after the question, if anything did, is looked at in its turn.
                     peer.set_more(true);
-                    self.about = Some(peer.address());
+                    self.about = Some(peer.address().clone());
                     self.line.handle_idle(id, now());
                     return self.settle();
                 }
@@ -307,10 +355,11 @@ impl Actor {
 
     fn found(&mut self, id: ClientId, found: Found) {
         let now = now();
-        self.about = self.peers.get(id).map(|peer| peer.address());
+        self.about = self.peers.get(id).map(|peer| peer.address().clone());
         match found {
             Found::Frame(frame) => self.line.handle_frame(id, frame, now),
-            Found::Raw(bytes) => self.line.handle_raw(id, &bytes, now),
+            Found::Bytes(bytes) => self.line.handle_bytes(id, bytes, now),
+            Found::Urgent => self.line.handle_urgent(id),
             Found::Bad(error) => self.line.handle_bad_frame(id, error, now),
             Found::Closed => return self.ended(id),
             Found::Part | Found::Idle => return,
@@ -318,11 +367,12 @@ impl Actor {
         self.settle();
     }
 
-    /// Nothing more comes from a client. Of a raw one that is no more than the end of a file sent
-    /// to the line: it has the line until that is written.
+    /// Nothing more comes from a client. Of one that speaks bytes that is no more than the end of a
+    /// file sent to the line: it has the line until that is written.
     fn ended(&mut self, id: ClientId) {
+        let writing = self.line.is_holder(id) && self.line.has_output();
         match self.peers.get(id) {
-            Some(peer) if peer.is_raw() && self.line.has_output() => peer.hang_up_later(),
+            Some(peer) if peer.speaks_bytes() && writing => peer.hang_up_later(now() + LINGER),
             _ => self.closed(id),
         }
     }
@@ -348,6 +398,82 @@ impl Actor {
         }
     }
 
+    fn done(&mut self, outcome: Option<Outcome>) {
+        self.doing = None;
+        let (settings, _) = self.line.condition();
+        // A thread that broke changed nothing that we know of.
+        let outcome = outcome.unwrap_or(Outcome { settings, signals: None });
+        self.device.set(outcome.settings);
+        self.line.handle_done(outcome, now());
+    }
+
+    fn answer(&mut self, question: LineQuestion) {
+        // Who asked may have gone again.
+        match question {
+            LineQuestion::Report(answer) => drop(answer.send(self.report())),
+            LineQuestion::Clients(answer) => drop(answer.send(self.clients())),
+            LineQuestion::Kick { who, answer } => {
+                let kicked = self.clients().into_iter().filter(|client| match who {
+                    Kick::Holder => client.role == "holder",
+                    Kick::Client(id) => client.id == id,
+                    Kick::Observers => client.role == "observer",
+                });
+                let kicked: Vec<_> = kicked.collect();
+                for client in &kicked {
+                    tracing::info!(line = %self.name, client = client.id, peer = client.address, "kicked");
+                    self.line.kick(client.id, now());
+                }
+                drop(answer.send(kicked));
+            }
+            LineQuestion::Attach(attach) => self.attach(attach),
+        }
+    }
+
+    fn attach(&mut self, attach: Attach) {
+        let incarnation = self.line.snapshot().incarnation;
+        let from = match attach.from {
+            AttachFrom::Live => ObserveFrom::Live,
+            AttachFrom::Oldest => ObserveFrom::Oldest,
+            AttachFrom::At { offset, incarnation: named } => {
+                ObserveFrom::At { incarnation: named.unwrap_or(incarnation), offset }
+            }
+        };
+        self.arrive(Arrival {
+            stream: Stream::Unix(attach.stream),
+            address: Address::Local(attach.user),
+            kind: ClientKind::Console { hold: attach.hold, from },
+            inbox: attach.inbox[..].into(),
+            permit: None,
+        });
+    }
+
+    fn clients(&self) -> Vec<ClientReport> {
+        let (_, _, end) = self.line.offsets();
+        let now = now();
+        let known = self.peers.iter().filter_map(|(id, peer)| {
+            let (_, role, cursor) = self.line.clients().find(|(known, ..)| *known == id)?;
+            let (since, bytes_in, bytes_out) = peer.traffic();
+            Some(ClientReport {
+                id,
+                address: peer.address().to_string(),
+                kind: match peer.kind() {
+                    ClientKind::Line { .. } => "line",
+                    ClientKind::Raw => "raw",
+                    ClientKind::Telnet => "telnet",
+                    ClientKind::Console { .. } => "console",
+                }
+                .to_owned(),
+                role: role.to_owned(),
+                name: self.line.name_of(id).map(ToString::to_string),
+                connected_ms: now.since(since).as_millis() as u64,
+                bytes_in,
+                bytes_out,
+                lag: end.saturating_sub(cursor),
+            })
+        });
+        known.collect()
+    }
+
     // ---- what the core says is to be done
 
     /// Does all that the core has to say, so that the next `handle_*` may be called.
@@ -356,7 +482,9 @@ impl Actor {
             while let Some(action) = self.line.poll_action() {
                 self.act(action);
             }
-            if !self.write_device() && !self.send() {
+            // Nothing else may come between a deed and what was read before it.
+            let told = self.perform() || self.write_device() || self.send();
+            if !told && !self.line.has_actions() {
                 return;
             }
         }
@@ -379,9 +507,34 @@ impl Actor {
                 self.announced = true;
             }
             Action::Report(occurrence) => {
-                self.reporter.occurrence(&occurrence, self.about, now());
+                self.reporter.occurrence(&occurrence, self.about.as_ref(), now());
             }
         }
+    }
+
+    /// Begins what a client asked of the device, if it is time. Whether the core was told something
+    /// by it.
+    fn perform(&mut self) -> bool {
+        if self.doing.is_some() || !self.line.has_deeds() {
+            return false;
+        }
+        let now = now();
+        if let Some(count) = self.device.holds() {
+            self.line.handle_port_holds(count, now);
+        }
+        let Some(deed) = self.line.poll_deed(now) else { return false };
+        if deed.purge_input {
+            for _ in 0..LAST_READS {
+                if !self.read_device_once() {
+                    break;
+                }
+            }
+        }
+        match self.device.perform(deed) {
+            Doing::Done(outcome) => self.done(Some(outcome)),
+            Doing::Later(doing) => self.doing = Some(doing),
+        }
+        true
     }
 
     /// One write to the device. Whether the core was told something by it.
@@ -428,9 +581,10 @@ impl Actor {
         loop {
             let mut more = false;
             while peer.has_room() {
-                if peer.is_raw() {
-                    let Some(bytes) = self.line.poll_raw(id) else { break };
-                    peer.push_raw(&bytes);
+                if peer.speaks_bytes() {
+                    if !self.line.poll_bytes(id, peer.outbox(), SEND_AT_ONCE, now) {
+                        break;
+                    }
                 } else {
                     let Some(frame) = self.line.poll_frame(id, now) else { break };
                     peer.push(&frame);
@@ -507,10 +661,8 @@ impl Actor {
         // The reactor is asked first whether there is something: a read believes it.
         tokio::task::yield_now().await;
         for _ in 0..LAST_READS {
-            let mut buf = [0; DEVICE_READ];
-            match self.device.read(&mut buf) {
-                Ok(Some(count)) => self.line.handle_input(&buf[..count], now()),
-                Ok(None) | Err(_) => break,
+            if !self.read_device_once() {
+                break;
             }
             self.settle();
         }
@@ -526,10 +678,22 @@ async fn outcome<T, E>(work: &mut Option<JoinHandle<Result<T, E>>>, unfinished: 
     }
 }
 
+/// What became of work that cannot fail; `None` if its thread broke.
+async fn finished(work: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
+    match work {
+        Some(handle) => handle.await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
 /// Frames, or pieces of them, taken from one client before the others have their turn.
 const TURN: usize = 64;
 /// One read of the device: all that its driver keeps.
 const DEVICE_READ: usize = 4096;
+/// Reads of the device before the clients have their turn.
+const DEVICE_TURN: usize = 4;
+/// Bytes taken out of the ring for one client at once.
+const SEND_AT_ONCE: usize = 16 * 1024;
 /// Reads at the end: more than any driver keeps.
 const LAST_READS: usize = 64;
 /// Connections beyond the core's clients: they are told that the line is full. The rest is closed.

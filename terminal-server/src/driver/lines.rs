@@ -18,6 +18,7 @@ use super::device::{self, Device, DeviceError};
 use super::heralds::Heralds;
 use super::listeners::Listeners;
 use super::options::{LineOptions, Missing, Options, PortOptions};
+use super::policies::Policies;
 use super::pulse::Pulse;
 use super::server::StartError;
 use super::state::{StateDir, StateError};
@@ -302,14 +303,14 @@ pub(crate) async fn open(
     lines: Vec<LineOptions>,
     missing: Missing,
 ) -> Result<Vec<ReadyLine>, StartError> {
-    let ports = lines.iter().map(|line| line.port.clone()).collect();
+    let ports = lines.iter().map(|line| (line.port.clone(), line.policies.clone())).collect();
     let mut ready = Vec::with_capacity(lines.len());
     for (options, opened) in lines.into_iter().zip(open_ports(ports).await) {
         let opened = match opened {
             Err(error) if !may_be(missing, &error) => return Err(error.into()),
             opened => opened,
         };
-        let device = Device::new(options.port.clone(), opened, now());
+        let device = Device::new((options.port.clone(), options.policies.clone()), opened, now());
         let timer = BootTimer::new().map_err(StartError::Timer)?;
         ready.push(ReadyLine { options, device, timer });
     }
@@ -325,7 +326,7 @@ fn may_be(missing: Missing, error: &DeviceError) -> bool {
 }
 
 /// Opens ports where waiting for a driver holds up nothing else, nor for ever.
-async fn open_ports(ports: Vec<PortOptions>) -> Vec<Result<SerialPort, DeviceError>> {
+async fn open_ports(ports: Vec<(PortOptions, Policies)>) -> Vec<Result<SerialPort, DeviceError>> {
     let turns = Arc::new(Semaphore::new(OPENING));
     let open = |port| tokio::spawn(open_port(port, turns.clone()));
     let tasks: Vec<_> = ports.into_iter().map(open).collect();
@@ -336,9 +337,13 @@ async fn open_ports(ports: Vec<PortOptions>) -> Vec<Result<SerialPort, DeviceErr
     opened
 }
 
-async fn open_port(port: PortOptions, turns: Arc<Semaphore>) -> Result<SerialPort, DeviceError> {
+async fn open_port(
+    (port, policies): (PortOptions, Policies),
+    turns: Arc<Semaphore>,
+) -> Result<SerialPort, DeviceError> {
     let _turn = turns.acquire().await;
-    let opening = tokio::task::spawn_blocking(move || device::open(&port));
+    let opening =
+        tokio::task::spawn_blocking(move || device::open(&port, &policies, port.settings()));
     match tokio::time::timeout(OPEN_PATIENCE, opening).await {
         Ok(Ok(opened)) => opened,
         _ => Err(DeviceError::Unfinished),

@@ -23,17 +23,18 @@ use super::network::Network;
 use super::options::{Limits, Speech};
 use super::policies::Keepalive;
 use super::report::ListenerReport;
+use super::stream::{Address, Stream};
 use crate::core::ClientKind;
 
 /// A connection for a line.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) stream: TcpStream,
-    pub(crate) address: SocketAddr,
+    pub(crate) stream: Stream,
+    pub(crate) address: Address,
     pub(crate) kind: ClientKind,
     /// What was read of it already: of the line protocol at least its first frame, undecoded.
     pub(crate) inbox: BytesMut,
-    pub(crate) permit: Permit,
+    pub(crate) permit: Option<Permit>,
 }
 
 /// One listening socket, or one that cannot be had yet.
@@ -239,7 +240,8 @@ impl Listener {
                 return;
             }
         };
-        let arrival = Arrival { stream, address, kind, inbox, permit };
+        let (stream, client) = (Stream::Tcp(stream), Address::Tcp(address));
+        let arrival = Arrival { stream, address: client, kind, inbox, permit: Some(permit) };
         // If the line is gone the connection is closed by being dropped.
         if route.arrive.send(arrival).await.is_err() {
             self.refuse(Refusal::NoLine, address);
@@ -257,8 +259,8 @@ impl Listener {
     fn kind(&self) -> Result<ClientKind, rand::rngs::SysError> {
         match self.speech {
             Speech::Line => Ok(ClientKind::Line { nonce: nonce()? }),
-            // The core takes telnet for plain bytes: it has no kind of its own yet.
-            Speech::Raw | Speech::Telnet => Ok(ClientKind::Raw),
+            Speech::Raw => Ok(ClientKind::Raw),
+            Speech::Telnet => Ok(ClientKind::Telnet),
         }
     }
 

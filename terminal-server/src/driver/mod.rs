@@ -4,7 +4,7 @@
 //! - [`server`]: the daemon's life, from what can fail to the saved lines
 //! - `lines`: the lines that run, started and stopped alone or together
 //! - `actor`: the loop of one line, which owns its device and its clients' sockets
-//! - `peers`: those sockets
+//! - `peers`, `stream`: those sockets
 //! - [`device`]: opened once, and again whenever it has gone
 //! - `listener`, `listeners`: accept connections and find out which line each is for
 //! - [`gate`]: how many from each address, and why others were turned away
@@ -38,6 +38,7 @@ pub mod requests;
 pub mod server;
 pub mod state;
 pub mod state_file;
+pub(crate) mod stream;
 pub mod trace;
 
 pub use asker::Asker;

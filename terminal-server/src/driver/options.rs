@@ -152,16 +152,14 @@ impl Options {
     pub fn line_config(&self, line: &LineOptions) -> LineConfig {
         let LineOptions { line, port, groups, policies, .. } = line;
         let settings = port.settings();
-        LineConfig {
+        policies.apply(LineConfig {
             groups: groups.clone(),
-            lease_max: policies.lease_max,
+            settings: *settings,
             char_time: settings.char_time(),
-            pace: policies.pace,
-            frame_end: policies.frame_end,
-            ring: policies.ring,
             flow_control: settings.flow != Flow::None,
+            max_clients: self.limits.line_clients,
             ..LineConfig::new(line.clone(), self.server.clone())
-        }
+        })
     }
 }
 

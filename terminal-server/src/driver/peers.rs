@@ -4,20 +4,19 @@
 //! the middle of a decision: whether a claimant still lives, whether a renewal lies unread.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio_util::codec::Decoder;
 use wire::codec::CodecError;
 use wire::frame::MAX_FRAME;
-use wire::{DecodeError, Frame, FrameCodec};
+use wire::time::earliest;
+use wire::{DecodeError, Frame, FrameCodec, Time};
 
 use super::gate::Permit;
-use crate::core::ClientId;
+use super::stream::{Address, Stream};
+use crate::core::{ClientId, ClientKind};
 
 /// All connections of one line.
 #[derive(Debug, Default)]
@@ -30,26 +29,33 @@ pub(crate) struct Peers {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    stream: TcpStream,
-    address: SocketAddr,
-    raw: bool,
+    stream: Stream,
+    address: Address,
+    kind: ClientKind,
+    /// When it came.
+    since: Time,
+    /// The core takes what it sends. Of clients that speak bytes not always: TCP holds them back.
+    wanted: bool,
     /// Received, not decoded yet: less than a frame and a read.
     inbox: BytesMut,
-    /// Bytes read from the socket by this loop.
+    /// Bytes read from the socket by this loop, and handed to it.
     received: u64,
+    sent: u64,
     /// Encoded, not sent yet: not filled further above [`SEND_LOW`].
     outbox: BytesMut,
     /// There is more to look at than one turn's worth, perhaps in the inbox already.
     more: bool,
     /// What it sends is no protocol any more; it is read and forgotten.
     deaf: bool,
-    /// A raw client has sent its last byte, and that byte is not written yet.
-    hang_up: bool,
+    /// It has sent its last byte, and that byte is not written yet: until when it is waited for.
+    hang_up: Option<Time>,
     /// Nothing will be added to the outbox; then the sending side is closed.
     finishing: bool,
     finished: bool,
+    /// That the peer has pushed was said, and nothing was read since.
+    urgent_told: bool,
     /// Its place among the connections from its address.
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 /// What a look at a socket found.
@@ -57,8 +63,10 @@ pub(crate) struct Peer {
 pub(crate) enum Found {
     /// A frame.
     Frame(Frame),
-    /// Bytes of a raw client.
-    Raw(Bytes),
+    /// Bytes of a client that speaks bytes.
+    Bytes(Bytes),
+    /// It has pushed past what lies unread.
+    Urgent,
     /// No frame: the connection cannot be read further.
     Bad(DecodeError),
     /// Bytes that make nothing whole yet.
@@ -91,9 +99,28 @@ impl Peers {
         self.peers.is_empty()
     }
 
-    /// A raw client that waits for its last byte to be written.
-    pub(crate) fn to_hang_up(&self) -> Option<ClientId> {
-        self.peers.iter().find(|(_, peer)| peer.hang_up).map(|(id, _)| *id)
+    /// A client that has sent its last byte, when nothing is to be written any more or its time is
+    /// over.
+    pub(crate) fn to_hang_up(&self, written: bool, now: Time) -> Option<ClientId> {
+        let due = |peer: &Peer| peer.hang_up.is_some_and(|until| written || until <= now);
+        self.peers.iter().find(|(_, peer)| due(peer)).map(|(id, _)| *id)
+    }
+
+    /// When the time of the next of them is over.
+    pub(crate) fn hang_up_at(&self) -> Option<Time> {
+        earliest(self.peers.values().map(|peer| peer.hang_up))
+    }
+
+    /// All of them, in order of coming.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClientId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
+    }
+
+    /// Asks which clients that speak bytes may be read.
+    pub(crate) fn set_wanted(&mut self, wanted: impl Fn(ClientId) -> bool) {
+        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.speaks_bytes()) {
+            peer.wanted = wanted(*id);
+        }
     }
 
     /// The client after `id`, in order of coming; `None` begins.
@@ -102,16 +129,15 @@ impl Peers {
         self.peers.range(from..).next().map(|(id, _)| *id)
     }
 
-    /// Waits until some sockets are worth looking at; [`Peers::take_ready`] says which. `raw`:
-    /// whether raw clients may send.
-    pub(crate) async fn ready(&mut self, raw: bool) {
-        std::future::poll_fn(|cx| self.poll_ready(raw, cx)).await;
+    /// Waits until some sockets are worth looking at; [`Peers::take_ready`] says which.
+    pub(crate) async fn ready(&mut self) {
+        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
     }
 
-    fn poll_ready(&mut self, raw: bool, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.ready.clear();
         for (id, peer) in &self.peers {
-            if peer.poll_ready(raw, cx).is_ready() {
+            if peer.poll_ready(cx).is_ready() {
                 self.ready.push(*id);
             }
         }
@@ -127,44 +153,65 @@ impl Peers {
 impl Peer {
     /// `inbox` is what the listener has read of it.
     pub(crate) fn new(
-        stream: TcpStream,
-        address: SocketAddr,
-        raw: bool,
+        stream: Stream,
+        address: Address,
+        kind: ClientKind,
         inbox: BytesMut,
-        permit: Permit,
+        since: Time,
     ) -> Self {
         Self {
             stream,
             address,
-            raw,
+            kind,
+            since,
+            wanted: true,
+            received: inbox.len() as u64,
+            sent: 0,
             inbox,
-            received: 0,
             outbox: BytesMut::new(),
             more: true,
             deaf: false,
-            hang_up: false,
+            hang_up: None,
             finishing: false,
             finished: false,
-            _permit: permit,
+            urgent_told: false,
+            permit: None,
         }
+    }
+
+    /// With its place among the connections from its address.
+    pub(crate) fn with(mut self, permit: Option<Permit>) -> Self {
+        self.permit = permit;
+        self
     }
 
     /// For the log.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
-    pub(crate) fn is_raw(&self) -> bool {
-        self.raw
+    /// What it speaks.
+    pub(crate) fn kind(&self) -> ClientKind {
+        self.kind
     }
 
-    fn poll_ready(&self, raw: bool, cx: &mut Context<'_>) -> Poll<()> {
+    /// When it came, and the bytes that were read from it and sent to it.
+    pub(crate) fn traffic(&self) -> (Time, u64, u64) {
+        (self.since, self.received, self.sent)
+    }
+
+    /// Whether it speaks bytes and not frames.
+    pub(crate) fn speaks_bytes(&self) -> bool {
+        matches!(self.kind, ClientKind::Raw | ClientKind::Telnet)
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = Poll::Pending;
         // An error is found again, and dealt with, by the read or write that follows.
-        if self.may_read(raw) && self.stream.poll_read_ready(cx).is_ready() {
+        if self.may_read() && self.stream.poll_read_ready(cx).is_ready() {
             ready = Poll::Ready(());
         }
-        if self.more && self.may_read(raw) {
+        if self.more && self.may_read() {
             ready = Poll::Ready(());
         }
         if !self.outbox.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
@@ -173,15 +220,15 @@ impl Peer {
         ready
     }
 
-    /// Whether its socket is to be read: always, but TCP holds back what a raw client sends too
-    /// fast.
-    pub(crate) fn may_read(&self, raw: bool) -> bool {
-        !self.hang_up && (raw || !self.raw || self.finishing)
+    /// Whether its socket is to be read: always, but TCP holds back what a client that speaks bytes
+    /// sends too fast.
+    pub(crate) fn may_read(&self) -> bool {
+        self.hang_up.is_none() && (self.wanted || self.finishing)
     }
 
-    /// It has sent its last byte; it is closed when that is written.
-    pub(crate) fn hang_up_later(&mut self) {
-        self.hang_up = true;
+    /// It has sent its last byte; it is closed when that is written, or after `until`.
+    pub(crate) fn hang_up_later(&mut self, until: Time) {
+        self.hang_up = Some(until);
     }
 
     /// Whether there is more to look at than was looked at.
@@ -195,8 +242,26 @@ impl Peer {
         if let Some(found) = self.decode() {
             return found;
         }
+        if self.kind == ClientKind::Telnet && self.stream.is_urgent() && !self.urgent_told {
+            self.urgent_told = true;
+            return Found::Urgent;
+        }
+        self.urgent_told = false;
+        if self.speaks_bytes() {
+            return self.look_for_bytes();
+        }
         self.inbox.reserve(READ);
         let read = self.stream.try_read_buf(&mut self.inbox);
+        self.found(read)
+    }
+
+    /// Through the stack, so that an idle client keeps no buffer.
+    fn look_for_bytes(&mut self) -> Found {
+        let mut buf = [0; BULK_READ];
+        let read = self.stream.try_read(&mut buf);
+        if !self.deaf {
+            self.inbox.extend_from_slice(&buf[..*read.as_ref().unwrap_or(&0)]);
+        }
         self.found(read)
     }
 
@@ -208,7 +273,7 @@ impl Peer {
             Found::Idle => {
                 let start = self.inbox.len();
                 self.inbox.resize(start + READ, 0);
-                let read = (&*SockRef::from(&self.stream)).read(&mut self.inbox[start..]);
+                let read = self.stream.read_hard(&mut self.inbox[start..]);
                 self.inbox.truncate(start + read.as_ref().map_or(0, |count| *count));
                 self.found(read)
             }
@@ -230,7 +295,7 @@ impl Peer {
     pub(crate) fn most_received(&self) -> u64 {
         // The kernel counts what it keeps at least at its length. Where it does not tell its
         // bound, the largest one that Linux sets by itself stands in.
-        let most = SockRef::from(&self.stream).recv_buffer_size().unwrap_or(MOST_UNREAD);
+        let most = self.stream.recv_buffer_size().unwrap_or(MOST_UNREAD);
         self.received + most as u64
     }
 
@@ -241,7 +306,12 @@ impl Peer {
                 self.received += count as u64;
                 self.decode().unwrap_or(Found::Part)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Found::Idle,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.inbox.is_empty() {
+                    self.inbox = BytesMut::new();
+                }
+                Found::Idle
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Found::Part,
             Err(_) => Found::Closed,
         }
@@ -252,9 +322,9 @@ impl Peer {
             self.inbox.clear();
             return None;
         }
-        if self.raw {
+        if self.speaks_bytes() {
             let bytes = self.inbox.split().freeze();
-            return (!bytes.is_empty()).then_some(Found::Raw(bytes));
+            return (!bytes.is_empty()).then_some(Found::Bytes(bytes));
         }
         match FrameCodec.decode(&mut self.inbox) {
             Ok(frame) => frame.map(Found::Frame),
@@ -279,8 +349,9 @@ impl Peer {
         frame.encode(&mut self.outbox);
     }
 
-    pub(crate) fn push_raw(&mut self, bytes: &[u8]) {
-        self.outbox.extend_from_slice(bytes);
+    /// Where bytes for it are appended.
+    pub(crate) fn outbox(&mut self) -> &mut BytesMut {
+        &mut self.outbox
     }
 
     /// What the core still has for it is the last; then the sending side is closed.
@@ -297,12 +368,17 @@ impl Peer {
     pub(crate) fn send(&mut self) -> io::Result<()> {
         while !self.outbox.is_empty() {
             match self.stream.try_write(&self.outbox) {
-                Ok(count) => self.outbox.advance(count),
+                Ok(count) => {
+                    self.sent += count as u64;
+                    self.outbox.advance(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        // An idle client keeps no buffer.
+        self.outbox = BytesMut::new();
         Ok(())
     }
 
@@ -312,7 +388,7 @@ impl Peer {
     pub(crate) fn close_sending(&mut self) -> io::Result<()> {
         if self.finishing && !self.finished && self.outbox.is_empty() {
             self.finished = true;
-            SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+            self.stream.close_sending()?;
         }
         Ok(())
     }
@@ -320,6 +396,8 @@ impl Peer {
 
 /// One read's worth: a frame of the longest kind.
 const READ: usize = MAX_FRAME + 2;
+/// And of bytes: a loopback sender's worth.
+const BULK_READ: usize = 16 * 1024;
 /// The default of the third number of `net.ipv4.tcp_rmem`.
 const MOST_UNREAD: usize = 6 * 1024 * 1024;
 /// Half of the input window: a wake-up's worth of sending, and little for a REVOKED to wait behind.
@@ -330,10 +408,7 @@ mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
-    use std::sync::Arc;
-
     use super::*;
-    use crate::driver::gate::Gate;
 
     async fn pair() -> (Peer, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -344,8 +419,9 @@ mod tests {
         // The reactor has looked once, and found nothing.
         ours.writable().await.unwrap();
         tokio::task::yield_now().await;
-        let permit = Arc::new(Gate::new(1)).admit(address.ip()).unwrap();
-        (Peer::new(ours, address, false, BytesMut::new(), permit), theirs)
+        let kind = ClientKind::Line { nonce: wire::Nonce::default() };
+        let address = Address::Tcp(address);
+        (Peer::new(Stream::Tcp(ours), address, kind, BytesMut::new(), Time::ZERO), theirs)
     }
 
     fn renew() -> BytesMut {

@@ -4,9 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wire::Signals;
+use sys::{Level, OpenPolicy, Wires};
+use wire::{SignalChange, Signals};
 
-use crate::core::config::{FrameEnd, LEASE_MAX, RING};
+use crate::core::config::{
+    BREAK_TIME, FrameEnd, HISTORY, LEASE_MAX, ObserverLag, OnBusy, Packing, RAW_KEEP, RING,
+};
+use crate::core::{LineConfig, TelnetOptions};
 
 /// Everything about a line that is neither its name, its device, its groups nor its listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +50,7 @@ pub struct Policies {
     /// Levels shown to clients where the device has no modem lines.
     pub levels: Signals,
     /// What telnet clients meet.
-    pub telnet: Telnet,
+    pub telnet: TelnetOptions,
     /// Whether kept input is on the disk as well, so that it outlives a kill.
     pub spool: bool,
     /// Where the traffic is written down, if it is.
@@ -57,75 +61,17 @@ pub struct Policies {
     pub user_timeout: Duration,
 }
 
-/// What happens to a raw or telnet client while another one has the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnBusy {
-    /// Its connection is closed.
-    #[default]
-    Refuse,
-    /// It gets the line, and the other one's connection is closed.
-    Replace,
-    /// It sees the input and may write nothing.
-    Observe,
-}
-
-/// What happens to an observer that does not keep up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ObserverLag {
-    /// It goes on at the oldest kept byte.
-    #[default]
-    Skip,
-    /// Its connection is closed.
-    Close,
-}
-
-/// When input is sent to the clients. With nothing set it is sent at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Packing {
-    /// When the line has rested so long.
-    pub idle: Option<Duration>,
-    /// At the latest so long after its first byte.
-    pub longest: Option<Duration>,
-    /// After this byte.
-    pub delimiter: Option<u8>,
-    /// When so many bytes are there.
-    pub length: Option<usize>,
-}
-
 /// What is done to one wire or flag, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Edges {
     /// When the device is opened.
-    pub open: Edge,
+    pub open: Level,
     /// When a client gets the line.
-    pub attach: Edge,
+    pub attach: Level,
     /// When it loses the line.
-    pub detach: Edge,
+    pub detach: Level,
     /// When the device is closed.
-    pub close: Edge,
-}
-
-/// What is done to a wire or flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Edge {
-    /// Nothing.
-    #[default]
-    Keep,
-    /// It is made active.
-    On,
-    /// It is made inactive.
-    Off,
-}
-
-/// What telnet clients meet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telnet {
-    /// Whether the terminal server offers to echo, so that the client does not.
-    pub echo: bool,
-    /// The answer to a client that asks who is there (RFC 2217 SIGNATURE).
-    pub signature: String,
-    /// Whether a telnet BREAK becomes one on the line.
-    pub break_on_sync: bool,
+    pub close: Level,
 }
 
 /// Where a line's traffic is written down.
@@ -150,6 +96,57 @@ pub struct Keepalive {
     pub probes: u32,
 }
 
+impl Policies {
+    /// What of it concerns the line's core, put into `config`.
+    pub fn apply(&self, config: LineConfig) -> LineConfig {
+        LineConfig {
+            lease_max: self.lease_max,
+            pace: self.pace,
+            frame_end: self.frame_end,
+            ring: self.ring,
+            history: self.history,
+            raw_may_hold: self.raw_may_hold,
+            on_busy: self.on_busy,
+            raw_keep: self.raw_keep,
+            observer_lag: self.observer_lag,
+            packing: self.packing,
+            char_delay: self.char_delay,
+            line_delay: self.line_delay,
+            on_attach: self.wires(|edges| edges.attach),
+            on_detach: self.wires(|edges| edges.detach),
+            break_time: self.break_time,
+            levels: self.levels,
+            telnet: self.telnet.clone(),
+            spool: self.spool,
+            ..config
+        }
+    }
+
+    /// How the device is opened and closed. `marks`: whether line errors are wanted in the input.
+    pub fn open_policy(&self, marks: bool) -> OpenPolicy {
+        let wires = |when: fn(&Edges) -> Level| Wires {
+            dtr: when(&self.dtr),
+            rts: when(&self.rts),
+            // Without a word for it the close makes no edge.
+            hupcl: match when(&self.hupcl) {
+                Level::Keep => Level::Off,
+                said => said,
+            },
+        };
+        OpenPolicy {
+            open: wires(|edges| edges.open),
+            close: wires(|edges| edges.close),
+            marks,
+            low_latency: true,
+            ..OpenPolicy::default()
+        }
+    }
+
+    fn wires(&self, when: impl Fn(&Edges) -> Level) -> SignalChange {
+        SignalChange { dtr: when(&self.dtr).wanted(), rts: when(&self.rts).wanted(), brk: None }
+    }
+}
+
 impl Default for Policies {
     fn default() -> Self {
         Self {
@@ -157,10 +154,10 @@ impl Default for Policies {
             pace: true,
             frame_end: FrameEnd::Finish,
             ring: RING,
-            history: 64 * 1024,
+            history: HISTORY,
             raw_may_hold: false,
             on_busy: OnBusy::Refuse,
-            raw_keep: Duration::from_secs(5),
+            raw_keep: RAW_KEEP,
             observer_lag: ObserverLag::Skip,
             packing: Packing::default(),
             char_delay: Duration::ZERO,
@@ -168,21 +165,14 @@ impl Default for Policies {
             dtr: Edges::default(),
             rts: Edges::default(),
             hupcl: Edges::default(),
-            // Long enough for every receiver at 50 bit/s and above.
-            break_time: Duration::from_millis(250),
-            levels: Signals(Signals::CTS.0 | Signals::DSR.0 | Signals::DCD.0),
-            telnet: Telnet::default(),
+            break_time: BREAK_TIME,
+            levels: Signals::CTS | Signals::DSR | Signals::DCD,
+            telnet: TelnetOptions::default(),
             spool: false,
             trace: None,
             keepalive: Keepalive::default(),
             user_timeout: Duration::from_secs(8),
         }
-    }
-}
-
-impl Default for Telnet {
-    fn default() -> Self {
-        Self { echo: true, signature: "linekeeper".to_owned(), break_on_sync: true }
     }
 }
 

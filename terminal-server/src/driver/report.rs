@@ -2,7 +2,6 @@
 //!
 //! The first word of each log line, its message, is stable: the lab and scripts look for it.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use wire::{ErrorCode, FreeCause, LineState, Name, RefuseWhy, Time};
 use super::device::Device;
 use super::gate::RefusalReport;
 use super::state::StateError;
+use super::stream::Address;
 use crate::core::{Counters, Line, Occurrence};
 
 /// How a terminal server stands.
@@ -171,7 +171,7 @@ impl Reporter {
     pub(crate) fn occurrence(
         &mut self,
         occurrence: &Occurrence,
-        about: Option<SocketAddr>,
+        about: Option<&Address>,
         now: Time,
     ) {
         let line = &self.line;
@@ -193,7 +193,7 @@ impl Reporter {
     }
 
     /// A connection was closed unheard because there were too many.
-    pub(crate) fn crowd(&mut self, peer: SocketAddr, now: Time) {
+    pub(crate) fn crowd(&mut self, peer: &Address, now: Time) {
         let Some(suppressed) = self.admit(now) else { return };
         let line = &self.line;
         tracing::warn!(%line, %peer, suppressed, "crowd");
@@ -213,7 +213,7 @@ impl Reporter {
         Some(Some(std::mem::take(&mut self.suppressed)).filter(|count| *count > 0))
     }
 
-    fn stranger(&mut self, occurrence: &Occurrence, about: Option<SocketAddr>, now: Time) {
+    fn stranger(&mut self, occurrence: &Occurrence, about: Option<&Address>, now: Time) {
         let Some(suppressed) = self.admit(now) else { return };
         let line = &self.line;
         let peer = about.map(tracing::field::display);

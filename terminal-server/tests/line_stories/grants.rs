@@ -230,11 +230,10 @@ fn a_line_without_keys_is_owned_by_connecting() {
     let first = s.connect_raw();
     let second = s.connect_raw();
     assert!(s.dropped.contains(&second), "a second one is refused");
-    s.line.handle_raw(first, &bytes::Bytes::from_static(b"out"), s.now);
-    s.settle();
+    s.say(first, b"out");
     assert_eq!(s.tty, b"out");
     s.input(b"in");
-    assert_eq!(s.line.poll_raw(first).as_deref(), Some(&b"in"[..]));
+    assert_eq!(s.heard(first), b"in");
     assert_eq!(s.acked(), 2, "handed out is acknowledged");
     s.pass(Duration::from_secs(3600));
     assert_eq!(s.line.status(s.now).state, LineState::Held, "it needs no lease");
@@ -244,14 +243,16 @@ fn a_line_without_keys_is_owned_by_connecting() {
 }
 
 #[test]
-fn i1_a_raw_client_gets_nothing_of_a_line_with_keys() {
+fn i1_a_raw_client_only_observes_a_line_with_keys() {
     let mut s = Stage::new();
     let raw = s.connect_raw();
-    assert!(s.dropped.contains(&raw));
-    s.line.handle_raw(raw, &bytes::Bytes::from_static(b"out"), s.now);
-    s.settle();
-    assert_eq!(s.tty, b"");
-    s.granted("alpha");
+    s.say(raw, b"out");
+    assert_eq!((&s.tty[..], s.line.counters().unheard), (&b""[..], 3));
+    let (alpha, _) = s.granted("alpha");
+    s.input(b"in");
+    assert_eq!(s.heard(raw), b"in");
+    assert_eq!(s.acked(), 0, "an observer takes nothing away");
+    assert_eq!(s.received(alpha), (Some(0), b"in".to_vec()));
 }
 
 #[test]

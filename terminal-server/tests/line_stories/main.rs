@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![allow(unreachable_pub, reason = "nothing is outside of a test")]
 
+mod deeds;
 mod grants;
 mod input;
+mod observers;
 mod output;
 mod properties;
 mod refusals;
 mod restart;
+mod seats;
 mod stage;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use terminal_server::core::config::{HANDSHAKE, LINGER, MAX_CLIENTS};
 use terminal_server::core::{ClientId, Occurrence};
+use wire::frame;
 use wire::frame::{MAX_OUTPUT, OUTPUT_WINDOW};
 use wire::{
     Ack, Claim, DecodeError, Epoch, ErrorCode, Frame, FreeCause, Hello, Key, LineState, Nonce,
@@ -95,14 +96,17 @@ fn the_wrong_line_and_the_wrong_version_are_told() {
     s.send(id, Frame::Hello(elsewhere));
     assert_eq!(error(&mut s, id), ErrorCode::UnknownLine);
     let id = s.connect();
-    let later = Hello { min: 2, max: 9, nonce, line: "pms".parse().unwrap() };
+    let later = Hello { min: frame::VERSION + 1, max: 9, nonce, line: "pms".parse().unwrap() };
     s.send(id, Frame::Hello(later));
     assert_eq!(error(&mut s, id), ErrorCode::Version);
     let id = s.connect();
     let wide = Hello { min: 0, max: 9, nonce, line: "pms".parse().unwrap() };
     s.send(id, Frame::Hello(wide));
     let frames = s.frames(id);
-    assert!(matches!(&frames[..], [Frame::Welcome(w)] if w.version == 1), "{frames:?}");
+    assert!(
+        matches!(&frames[..], [Frame::Welcome(w)] if w.version == frame::VERSION),
+        "{frames:?}"
+    );
 }
 
 #[test]
@@ -284,10 +288,10 @@ fn a_refused_claimant_may_not_try_again_on_the_same_connection() {
 fn no_answer_is_longer_than_a_frame_may_be() {
     let mut s = Stage::new();
     let (alpha, _) = s.granted("alpha");
-    s.ack(alpha, 0, Some(&[7; wire::frame::MAX_NOTE]));
+    s.ack(alpha, 0, Some(&[7; frame::MAX_NOTE]));
     s.send(alpha, Frame::Release(None));
     let (_, grant) = s.granted("beta");
-    assert_eq!(grant.note.len(), wire::frame::MAX_NOTE);
+    assert_eq!(grant.note.len(), frame::MAX_NOTE);
     // Encoding asserts the bound.
     Frame::Grant(grant).encode(&mut BytesMut::new());
 }

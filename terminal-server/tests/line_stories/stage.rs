@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use terminal_server::core::{
-    Action, ClientId, ClientKind, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
+    Action, ClientId, ClientKind, Deed, GroupKeys, Line, LineConfig, Occurrence, Outcome, Saved,
+    Start,
 };
 use wire::handshake::{self, Transcript};
 use wire::{
-    Ack, BootId, Claim, Epoch, Frame, Grant, Hello, Key, Nonce, Output, Refuse, Time, Welcome,
+    Ack, BootId, Claim, Epoch, Frame, Grant, Hello, Key, LineSettings, Nonce, Output, Refuse,
+    Signals, Time, Welcome,
 };
 
 /// The lease that everybody here wants.
@@ -32,7 +34,17 @@ pub struct Stage {
     pub stores: Vec<u32>,
     pub finished: BTreeSet<ClientId>,
     pub dropped: BTreeSet<ClientId>,
+    /// What was asked of the device, and how many bytes had reached it before.
+    pub deeds: Vec<(usize, Deed)>,
+    /// The device's wires, if it has any.
+    pub wires: Option<Signals>,
+    /// The device does nothing at present.
+    pub busy: bool,
+    /// It takes no settings.
+    pub stubborn: bool,
+    settings: LineSettings,
     sent: BTreeMap<ClientId, Vec<Frame>>,
+    bytes: BTreeMap<ClientId, BytesMut>,
     /// Frames in sockets that nobody has read yet; `None` is the connection's end.
     unread: BTreeMap<ClientId, VecDeque<Option<Frame>>>,
     transcripts: BTreeMap<ClientId, Transcript>,
@@ -62,6 +74,7 @@ impl Stage {
 
     pub fn with(config: LineConfig, start: Start) -> Self {
         let now = Time::ZERO + Duration::from_secs(1000);
+        let settings = config.settings;
         let mut stage = Self {
             line: Line::new(config, start, now),
             now,
@@ -73,7 +86,13 @@ impl Stage {
             stores: Vec::new(),
             finished: BTreeSet::new(),
             dropped: BTreeSet::new(),
+            deeds: Vec::new(),
+            wires: None,
+            busy: false,
+            stubborn: false,
+            settings,
             sent: BTreeMap::new(),
+            bytes: BTreeMap::new(),
             unread: BTreeMap::new(),
             transcripts: BTreeMap::new(),
             blocked: BTreeSet::new(),
@@ -100,11 +119,37 @@ impl Stage {
     }
 
     pub fn connect_raw(&mut self) -> ClientId {
+        self.connect_as(ClientKind::Raw)
+    }
+
+    pub fn connect_as(&mut self, kind: ClientKind) -> ClientId {
         let id = self.next;
         self.next += 1;
-        self.line.handle_connect(id, ClientKind::Raw, self.now);
+        self.line.handle_connect(id, kind, self.now);
         self.settle();
         id
+    }
+
+    /// Bytes of a client that speaks bytes.
+    pub fn say(&mut self, id: ClientId, bytes: &[u8]) {
+        assert!(self.line.wants_bytes(id), "it is not read now");
+        self.line.handle_bytes(id, Bytes::copy_from_slice(bytes), self.now);
+        self.settle();
+    }
+
+    /// What a client that speaks bytes was sent since the last look.
+    pub fn heard(&mut self, id: ClientId) -> Vec<u8> {
+        self.bytes.remove(&id).unwrap_or_default().to_vec()
+    }
+
+    /// The device is done with what it was asked last.
+    pub fn done(&mut self, deed: Deed) {
+        if let Some(settings) = deed.settings.filter(|_| !self.stubborn) {
+            self.settings = settings;
+        }
+        self.wires = self.wires.map(|wires| wires.with(deed.signals));
+        let outcome = Outcome { settings: self.settings, signals: self.wires };
+        self.line.handle_done(outcome, self.now);
     }
 
     pub fn send(&mut self, id: ClientId, frame: Frame) {
@@ -197,8 +242,22 @@ impl Stage {
                 while let Some(frame) = self.line.poll_frame(id, self.now) {
                     self.sent.entry(id).or_default().push(frame);
                 }
+                let out = self.bytes.entry(id).or_default();
+                while self.line.poll_bytes(id, out, 100, self.now) {}
             }
-            let Some(bytes) = self.line.poll_serial(self.now) else { return };
+            if let Some(deed) = self.line.poll_deed(self.now) {
+                self.deeds.push((self.tty.len(), deed));
+                if !self.busy {
+                    self.done(deed);
+                }
+                continue;
+            }
+            let Some(bytes) = self.line.poll_serial(self.now) else {
+                if self.line.has_actions() {
+                    continue;
+                }
+                return;
+            };
             let count = bytes.len().min(self.tty_takes);
             if count == 0 {
                 return;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use wire::frame;
 use wire::handshake::{self, Transcript};
 use wire::{
-    Claim, ErrorCode, Frame, FreeCause, Grant, Hello, Key, Refuse, RefuseWhy, RevokeWhy, Time,
-    Welcome,
+    Claim, ErrorCode, Frame, Grant, Hello, Key, Observe, ObserveFrom, Observing, Refuse, RefuseWhy,
+    Time, Welcome,
 };
 
 use super::{Action, Line, Occurrence, millis};
@@ -52,6 +52,46 @@ impl Line {
         self.actions.push_back(Action::Probe(id));
     }
 
+    /// Whoever has a key of the line may see its input.
+    pub(super) fn observe(&mut self, id: ClientId, observe: &Observe, now: Time) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Stage::Welcomed(transcript) = &client.stage else { return };
+        let key = self.config.key(&observe.group, observe.key_id).ok().flatten();
+        let Some(key) = key.filter(|key| transcript.verify_observe(key, observe)).cloned() else {
+            self.counters.refused_stranger += 1;
+            let text = "observing takes a key of the line".to_owned();
+            return self.misuse(id, ErrorCode::Unexpected, text, now);
+        };
+        let offset = self.observed_from(observe.from);
+        let observing = self.observing(offset);
+        let observing = handshake::sign_observing(&key, &observe.mac, observing);
+        let marks_told = self.input.marks_before(offset);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.stage = Stage::Observer;
+        client.cursor = offset;
+        client.marks_told = marks_told;
+        client.control.push_back(Frame::Observing(observing));
+    }
+
+    pub(super) fn observing(&self, offset: u64) -> Observing {
+        let (incarnation, end) = (self.input.incarnation(), self.input.end());
+        Observing { incarnation, offset, end, mac: [0; 32] }
+    }
+
+    /// The offset at which an observer begins: never one that is not there yet, nor one that is not
+    /// kept any more.
+    pub(super) fn observed_from(&self, from: ObserveFrom) -> u64 {
+        let (base, end) = (self.input.base(), self.input.end());
+        match from {
+            ObserveFrom::Live => end,
+            ObserveFrom::Oldest => base,
+            ObserveFrom::At { incarnation, offset } => {
+                let same = incarnation == self.input.incarnation();
+                if same { offset.clamp(base, end) } else { base }
+            }
+        }
+    }
+
     pub(super) fn judge(&mut self, id: ClientId, claim: Claim, key: &Key, now: Time) {
         if self.stopping {
             let why = (RefuseWhy::Stopping, Duration::ZERO);
@@ -66,12 +106,9 @@ impl Line {
             }
             Verdict::Grant { replaces } => {
                 if let Some(old) = replaces {
-                    let epoch = self.arbiter.epoch();
-                    self.end_grant(FreeCause::Released, None, now);
-                    self.revoke(old, epoch, RevokeWhy::Replaced, now);
+                    self.replace(old, now);
                 }
                 let Some(mut client) = self.clients.remove(&id) else { return };
-                client.stage = Stage::Holder;
                 self.take_over(id, &mut client, Some(&claim), Some(key), now);
                 self.clients.insert(id, client);
             }
@@ -97,13 +134,14 @@ impl Line {
             self.take_effect(finished);
         }
         self.input.restart_telling();
+        client.stage = Stage::Holder;
         client.cursor = self.input.first_offset();
         client.drained_told = self.output.accepted();
         client.first_position = self.output.position();
-        if let (Some(claim), Some(key)) = (claim, key) {
+        if !client.speaks_bytes() {
             let grant = Grant {
                 epoch,
-                lease_ms: millis(self.arbiter.lease()),
+                lease_ms: lease.map_or(0, millis),
                 incarnation: self.input.incarnation(),
                 acked: client.cursor,
                 delivered: self.input.delivered(),
@@ -113,11 +151,17 @@ impl Line {
                 note: self.note.clone(),
                 mac: [0; 32],
             };
-            let grant = handshake::sign_grant(key, &claim.mac, grant);
+            // A console has no key to judge a MAC by.
+            let grant = match (claim, key) {
+                (Some(claim), Some(key)) => handshake::sign_grant(key, &claim.mac, grant),
+                _ => grant,
+            };
             client.control.push_back(Frame::Grant(grant));
         }
+        self.attach(now);
+        self.spool_state();
         self.counters.granted += 1;
-        let in_doubt = self.input.delivered() - client.cursor;
+        let in_doubt = self.input.delivered().saturating_sub(client.cursor);
         self.actions.push_back(Action::Report(Occurrence::Granted { node, epoch, in_doubt }));
         self.actions.push_back(Action::Announce);
     }

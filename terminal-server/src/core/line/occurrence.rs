@@ -91,4 +91,16 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Bytes of input lost to the ring's bound.
     pub bytes_lost: u64,
+    /// Kept bytes of input that a plain client came too late for.
+    pub bytes_expired: u64,
+    /// Breaks, parity and framing errors, overruns.
+    pub line_errors: u64,
+    /// Bytes that clients sent which may not write.
+    pub unheard: u64,
+    /// Bytes that observers missed because they were slower than the line.
+    pub bytes_missed: u64,
+    /// Observers closed because they were slower than the line.
+    pub lagging: u64,
+    /// Plain clients that another took the line from.
+    pub replaced: u64,
 }

@@ -1,0 +1,105 @@
+//! The two kinds of socket a client may come on.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A client's socket. Nothing here waits.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Over the network.
+    Tcp(TcpStream),
+    /// From this machine.
+    Unix(UnixStream),
+}
+
+/// Where a client comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Address {
+    /// Over the network.
+    Tcp(SocketAddr),
+    /// From this machine: the process at the other end, in words.
+    Local(String),
+}
+
+impl Stream {
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Reads if the reactor knows of something.
+    pub(crate) fn try_read_buf(&self, inbox: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(inbox),
+            Self::Unix(stream) => stream.try_read_buf(inbox),
+        }
+    }
+
+    /// The same into `buf`.
+    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buf),
+            Self::Unix(stream) => stream.try_read(buf),
+        }
+    }
+
+    /// Reads whatever the reactor knows.
+    pub(crate) fn read_hard(&self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read(buf)
+    }
+
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    pub(crate) fn close_sending(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(Shutdown::Write)
+    }
+
+    /// The most that may lie unread in it, if the system tells.
+    pub(crate) fn recv_buffer_size(&self) -> io::Result<usize> {
+        SockRef::from(self).recv_buffer_size()
+    }
+
+    /// Whether the peer has pushed past what lies unread (TCP urgent).
+    pub(crate) fn is_urgent(&self) -> bool {
+        matches!(self, Self::Tcp(_)) && sys::descriptor::is_urgent(self.as_fd())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Local(user) => f.write_str(user),
+        }
+    }
+}
