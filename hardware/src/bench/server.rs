@@ -73,7 +73,25 @@ impl Stage {
     }
 
     /// Starts a contender on these devices and waits until it can be connected to.
+    ///
+    /// Somebody else may take an address before it does, so it has more than one try.
     pub(crate) fn start(
+        &self,
+        contender: Contender,
+        devices: &[&Device],
+        baud: u32,
+        access: Access,
+    ) -> Result<Server> {
+        for _ in 1..STARTS {
+            match self.try_start(contender, devices, baud, access) {
+                Err(LabError::Ended { .. }) => {}
+                other => return other,
+            }
+        }
+        self.try_start(contender, devices, baud, access)
+    }
+
+    fn try_start(
         &self,
         contender: Contender,
         devices: &[&Device],
@@ -233,6 +251,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
 /// As in the kernel's table.
 const LISTEN: &str = "0A";
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const STARTS: u32 = 3;
 const ATTEMPTS: u32 = 100;
 /// Below the ports that Linux gives to outgoing connections; room for a long row.
 const PORTS: std::ops::Range<u16> = 16_000..30_000;
