@@ -14,6 +14,7 @@ use sys::{LineSettings, PtyAccess};
 use wire::{Key, Name};
 
 use crate::config::values;
+use crate::console::attach::AttachArgs;
 use crate::core::GroupKeys;
 use crate::core::OnBusy;
 use crate::core::config::FrameEnd;
@@ -55,6 +56,8 @@ pub struct Cli {
 pub enum Command {
     /// Show how a running terminal server stands
     Status(StatusArgs),
+    /// Open a console on a line: look at it, or type to it
+    Attach(AttachArgs),
     /// List who is connected to a line
     Clients(ClientsArgs),
     /// Close clients of a line: its holder, one, or all that observe
@@ -417,7 +420,7 @@ terminal-server --serial DEVICE --listen-line ADDR:PORT --key-file FILE --state 
        terminal-server --list [--json]
        terminal-server check-config FILE
        terminal-server status --status PATH [--line NAME] [--json] [--watch [SECONDS]]
-       terminal-server clients|kick [LINE] --status PATH [OPTIONS]
+       terminal-server attach|clients|kick [LINE] --status PATH [OPTIONS]
        terminal-server pair A B [OPTIONS]";
 
 const EXIT_STATUS: &str = "\

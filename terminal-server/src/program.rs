@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::{Cli, Command, ServeArgs, StatusArgs};
 use crate::config::{Config, read_key};
+use crate::console::attach;
 use crate::driver::{Options, ServerReport, run};
 use crate::table;
 use crate::tools::{clients, pair, watch};
@@ -25,6 +26,7 @@ pub fn main(cli: Cli) -> Result<(), Failure> {
         None if cli.serve.list => list(cli.serve.json),
         None => serve(&cli.serve),
         Some(Command::Status(args)) => status(&args),
+        Some(Command::Attach(args)) => attach::run(&args),
         Some(Command::Clients(args)) => clients::clients(&args),
         Some(Command::Kick(args)) => clients::kick(&args),
         Some(Command::Pair(args)) => pair::run(&args),
