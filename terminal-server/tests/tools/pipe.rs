@@ -96,7 +96,7 @@ fn a_reader_that_takes_nothing_holds_the_line_back_and_loses_nothing() {
     assert!(!sent.is_finished(), "2 MB fit nowhere: the sender waits");
     assert!(read(running.0.stdout.take().unwrap(), total) == all);
     sent.join().unwrap();
-    assert_eq!(running.wait(), Some(0), "the end of the connection and of the reader");
+    assert_eq!(running.wait(), Some(69), "the terminal server has gone");
 }
 
 #[test]

@@ -8,9 +8,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{ControlModes, LocalModes, tcgetattr};
 
 use crate::support::{PATIENCE, Running};
+
+/// Linux's bits for the speed of the input.
+const CIBAUD: u32 = 0o2_003_600_000;
 
 pub struct Terminal {
     keys: File,
@@ -73,7 +76,9 @@ impl Terminal {
 
     /// Its settings, as a text to be compared.
     pub fn modes(&self) -> String {
-        let modes = tcgetattr(self.slave.as_fd()).unwrap();
+        let mut modes = tcgetattr(self.slave.as_fd()).unwrap();
+        // Setting anything makes the input's speed, which is the output's, an explicit one.
+        modes.control_modes -= ControlModes::from_bits_retain(CIBAUD);
         format!("{modes:?}")
     }
 
