@@ -73,7 +73,7 @@ pub fn run(args: &AttachArgs) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         // Signals before the terminal: one that comes between them must not find it raw.
         let mut console = Console::new(args).or_exit(Exit::OsError)?;
-        let ended = match console.connect_first().await {
+        match console.connect_first().await {
             Ok(()) => {
                 let terminal = Terminal::open(Mode::Raw).or_exit(Exit::OsError)?;
                 let ended = console.run().await;
@@ -81,8 +81,7 @@ pub fn run(args: &AttachArgs) -> Result<(), Failure> {
                 ended
             }
             Err(failure) => Err(failure),
-        };
-        ended
+        }
     });
     // A thread that waits for standard input may wait for ever.
     runtime.shutdown_background();

@@ -98,7 +98,10 @@ impl Console {
         let Some(connecting) = &mut self.connecting else { return Ok(()) };
         let connected = tokio::select! {
             biased;
-            _ = self.signals.recv() => return Ok(self.session.handle_stop()),
+            _ = self.signals.recv() => {
+                self.session.handle_stop();
+                return Ok(());
+            }
             connected = connecting => connected.or_exit(Exit::Software)?,
         };
         self.connecting = None;

@@ -11,7 +11,7 @@ impl Session {
             b'?' => self.help(),
             b'q' => self.end(Outcome::Done),
             b'o' => self.toggle_hold(),
-            b'b' => _ = self.to_the_line("send a break", Frame::Break(BREAK_MS)),
+            b'b' => _ = self.holder_sends("send a break", Frame::Break(BREAK_MS)),
             b'd' => self.toggle_wire("DTR", Signals::DTR),
             b'r' => self.toggle_wire("RTS", Signals::RTS),
             b'c' => self.state(),
@@ -68,7 +68,7 @@ impl Session {
             _ => SignalChange { rts: Some(on), ..SignalChange::default() },
         };
         let doing = format!("set {name} {}", if on { "on" } else { "off" });
-        if self.to_the_line(&doing, Frame::SetSignals(change)) {
+        if self.holder_sends(&doing, Frame::SetSignals(change)) {
             self.notice(&doing);
         }
     }
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Whether the frame will be sent: only a holder's is.
-    fn to_the_line(&mut self, doing: &str, frame: Frame) -> bool {
+    fn holder_sends(&mut self, doing: &str, frame: Frame) -> bool {
         let holding = matches!(self.stage, Stage::Holding(_));
         if holding {
             self.frames.push_back(frame);
