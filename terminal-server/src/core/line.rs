@@ -13,7 +13,7 @@ use wire::{
 
 use super::arbiter::Arbiter;
 use super::client::{Client, ClientId, ClientKind, Stage};
-use super::config::{HANDSHAKE, LINGER, LineConfig};
+use super::config::{HANDSHAKE, LINGER, LineConfig, ObserverLag};
 use super::deed::{Outcome, SpoolEntry};
 use super::input::{Bounds, Input};
 use super::output::{Finished, OutputQueue, Pace};
@@ -397,6 +397,12 @@ impl Line {
     /// Whether the client has the line.
     pub fn is_holder(&self, id: ClientId) -> bool {
         self.arbiter.is_holder(id)
+    }
+
+    /// Whether the client only observes, and may be as slow as it likes.
+    pub fn may_lag(&self, id: ClientId) -> bool {
+        self.config.observer_lag == ObserverLag::Skip
+            && self.clients.get(&id).is_some_and(|c| matches!(c.stage, Stage::Observer))
     }
 
     /// The name that a client gave itself and proved.

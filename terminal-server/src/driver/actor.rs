@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::time::earliest;
-use wire::{Name, ObserveFrom, Signals, Time};
+use wire::{Frame, Name, ObserveFrom, Signals, Time};
 
 use super::beacons::Boards;
 use super::clock::now;
@@ -259,6 +259,7 @@ impl Actor {
         self.peers.insert(id, Peer::new(stream, address, kind, inbox, now()).with(permit));
         self.line.handle_connect(id, kind, now());
         self.settle();
+        self.let_lag(id);
         self.read_peer(id);
     }
 
@@ -356,6 +357,7 @@ impl Actor {
     fn found(&mut self, id: ClientId, found: Found) {
         let now = now();
         self.about = self.peers.get(id).map(|peer| peer.address().clone());
+        let observe = matches!(found, Found::Frame(Frame::Observe(_)));
         match found {
             Found::Frame(frame) => self.line.handle_frame(id, frame, now),
             Found::Bytes(bytes) => self.line.handle_bytes(id, bytes, now),
@@ -365,6 +367,19 @@ impl Actor {
             Found::Part | Found::Idle => return,
         }
         self.settle();
+        if observe {
+            self.let_lag(id);
+        }
+    }
+
+    /// An observer that may fall behind may also pause: only a peer that is gone is given up.
+    fn let_lag(&mut self, id: ClientId) {
+        if self.line.may_lag(id)
+            && let Some(peer) = self.peers.get(id)
+            && let Err(error) = peer.wait_for_ever()
+        {
+            tracing::debug!(line = %self.name, client = id, %error, "cannot wait for an observer");
+        }
     }
 
     /// Nothing more comes from a client. Of one that speaks bytes that is no more than the end of a

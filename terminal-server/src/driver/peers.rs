@@ -226,6 +226,11 @@ impl Peer {
         self.hang_up.is_none() && (self.wanted || self.finishing)
     }
 
+    /// It may stop reading for as long as it likes, as long as its system still answers.
+    pub(crate) fn wait_for_ever(&self) -> io::Result<()> {
+        self.stream.wait_for_ever()
+    }
+
     /// It has sent its last byte; it is closed when that is written, or after `until`.
     pub(crate) fn hang_up_later(&mut self, until: Time) {
         self.hang_up = Some(until);

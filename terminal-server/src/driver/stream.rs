@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -78,6 +79,14 @@ impl Stream {
     /// The most that may lie unread in it, if the system tells.
     pub(crate) fn recv_buffer_size(&self) -> io::Result<usize> {
         SockRef::from(self).recv_buffer_size()
+    }
+
+    /// Bytes that were sent may stay untaken for any time. The listener has set a bound to that.
+    pub(crate) fn wait_for_ever(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_tcp_user_timeout(Some(Duration::ZERO)),
+            Self::Unix(_) => Ok(()),
+        }
     }
 
     /// Whether the peer has pushed past what lies unread (TCP urgent).
