@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <linux/serial.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <time.h>
@@ -46,7 +48,7 @@ struct uart {
     uint64_t written;      /* bytes that the tty took */
 };
 
-enum { MODEM = 1, COUNTS = 2, WAIT = 4, BREAK = 8, SERIAL = 16 };
+enum { MODEM = 1, COUNTS = 2, WAIT = 4, BREAK = 8, SERIAL = 16, NUMBER = 32 };
 
 /* The kernel's own struct, which no header offers beside glibc's struct termios. */
 struct termios2 {
@@ -111,6 +113,20 @@ static int refuse(int code)
 static int has(uint32_t feature)
 {
     return (uart->features & feature) != 0;
+}
+
+/*
+ * With NUMBER the tty has the device number of a serial port, by which programs tell it from a
+ * pseudo terminal. Rust's standard library asks here; is_ours sees the true one.
+ */
+int statx(int at, const char *path, int flags, unsigned mask, struct statx *found)
+{
+    struct stat named;
+    int result = (int)syscall(SYS_statx, at, path, flags, mask, found);
+    if (result == 0 && uart && has(NUMBER) && S_ISCHR(found->stx_mode) && stat(tty, &named) == 0
+        && makedev(found->stx_rdev_major, found->stx_rdev_minor) == named.st_rdev)
+        found->stx_rdev_major = TTY_MAJOR;
+    return result;
 }
 
 /* --- settings --- */

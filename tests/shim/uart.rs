@@ -39,12 +39,14 @@ pub(crate) struct Outputs {
     pub(crate) brk: bool,
 }
 
-/// Features of a UART, to be added up. A new one has all.
+/// Features of a UART, to be added up. A new one has all but [`NUMBER`].
 pub(crate) const MODEM: u32 = 1;
 pub(crate) const COUNTS: u32 = 2;
 pub(crate) const WAIT: u32 = 4;
 pub(crate) const BREAK: u32 = 8;
 pub(crate) const SERIAL: u32 = 16;
+/// The device number of a serial port: a program that asks takes it for no pseudo terminal.
+pub(crate) const NUMBER: u32 = 32;
 
 /// Indexes of counts that are not of an input.
 pub(crate) const FRAME: u64 = 6;

@@ -323,6 +323,8 @@ async fn first_frame(stream: &TcpStream, inbox: &mut BytesMut) -> io::Result<Opt
 
 fn prepare(stream: &TcpStream, route: &Route) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // An urgent byte is one of the stream: telnet's data mark, and on a raw port data like all.
+    SockRef::from(stream).set_out_of_band_inline(true)?;
     // For those who hold no lease: a raw client that vanished would own the line for ever.
     let Keepalive { idle, interval, probes } = route.keepalive;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);

@@ -1,5 +1,6 @@
 //! A terminal server in a process of its own, and what surrounds it.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Site {
     /// The near end of the cable is the terminal server's, the far end the test's.
     pub cable: Option<SerialPort>,
     pub args: Vec<String>,
+    /// What the daemon finds in its environment.
+    pub envs: Vec<(&'static str, OsString)>,
 }
 
 /// A running terminal server.
@@ -64,7 +67,7 @@ impl Site {
     /// With neither line nor listener.
     pub fn bare() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut site = Self { dir, cable: None, args: Vec::new() };
+        let mut site = Self { dir, cable: None, args: Vec::new(), envs: Vec::new() };
         site.write_key(SECRET, 0o600);
         let status = site.path("status").display().to_string();
         site.add(&["--name", "ts", "--status", &status, "--log-format", "json"]);
@@ -105,6 +108,7 @@ impl Site {
         let mut command = Command::new(program());
         command.args(&self.args).args(more).process_group(0).kill_on_drop(true);
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        command.envs(self.envs.iter().cloned());
         command
     }
 
