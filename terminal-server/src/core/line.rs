@@ -115,7 +115,7 @@ impl Line {
     /// A client has connected.
     pub fn handle_connect(&mut self, id: ClientId, kind: ClientKind, now: Time) {
         let mut client = Client::new(kind, &self.config.telnet, now);
-        if self.clients.len() >= self.config.max_clients && !self.make_room(&client) {
+        if !self.make_room(&client) {
             if client.speaks_bytes() {
                 return self.actions.push_back(Action::Drop(id));
             }
@@ -403,6 +403,11 @@ impl Line {
     pub fn may_lag(&self, id: ClientId) -> bool {
         self.config.observer_lag == ObserverLag::Skip
             && self.clients.get(&id).is_some_and(|c| matches!(c.stage, Stage::Observer))
+    }
+
+    /// Most clients that it serves. For a moment there may be one more, being told so.
+    pub fn max_clients(&self) -> usize {
+        self.config.max_clients
     }
 
     /// The name that a client gave itself and proved.

@@ -24,7 +24,7 @@ use super::question::{Attach, AttachFrom, ClientReport, Kick, LineQuestion};
 use super::report::{self, LineReport, Reporter};
 use super::state::{StateDir, StateError};
 use super::stream::{Address, Stream};
-use crate::core::config::{LINGER, MAX_CLIENTS};
+use crate::core::config::LINGER;
 use crate::core::{Action, ClientId, ClientKind, Line, Outcome, Saved};
 
 /// One line and all that belongs to it.
@@ -247,7 +247,7 @@ impl Actor {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
-        if self.peers.len() >= MAX_PEERS {
+        if self.peers.len() >= self.line.max_clients() + SPARE_PEERS {
             self.turned_away += 1;
             return self.reporter.crowd(&arrival.address, now());
         }
@@ -712,7 +712,7 @@ const SEND_AT_ONCE: usize = 16 * 1024;
 /// Reads at the end: more than any driver keeps.
 const LAST_READS: usize = 64;
 /// Connections beyond the core's clients: they are told that the line is full. The rest is closed.
-const MAX_PEERS: usize = MAX_CLIENTS + 16;
+const SPARE_PEERS: usize = 16;
 /// How long a frame that was started may take to be finished at the end, beyond its own time.
 const FRAME_GRACE: Duration = Duration::from_secs(2);
 /// How long clients that were told REVOKED may take to go.

@@ -123,6 +123,26 @@ fn a_node_finds_room_where_plain_observers_have_taken_it_all() {
 }
 
 #[test]
+fn who_is_told_that_the_line_is_full_leaves_no_room_behind() {
+    let mut s = Stage::with(LineConfig { max_clients: 4, ..config() }, start(7));
+    let id = s.connect();
+    s.hello(id);
+    let claim = s.claim(id, "alpha", 1, wire::Epoch::NONE);
+    s.send(id, Frame::Claim(claim));
+    let console = ClientKind::Console { hold: false, from: ObserveFrom::Live };
+    let others: Vec<_> = (0..3).map(|_| s.connect_as(console)).collect();
+    for _ in 0..5 {
+        for kind in [console, ClientKind::Telnet, ClientKind::Raw] {
+            let id = s.connect_as(kind);
+            assert!(s.dropped.contains(&id) || s.finished.contains(&id));
+        }
+    }
+    assert!(others.iter().all(|id| !s.dropped.contains(id)));
+    assert!(s.line.clients().count() <= 5);
+    assert_eq!(s.line.counters().full, 15);
+}
+
+#[test]
 fn a_kicked_holder_frees_the_line() {
     let mut s = open_line(OnBusy::Refuse);
     let first = s.connect_raw();

@@ -123,23 +123,27 @@ impl Line {
         }
     }
 
-    /// One client gives way to `newcomer`: the oldest that has not shown a key or is done, since
-    /// whoever can connect could keep all claimants out otherwise; for a node also the oldest
-    /// observer without a key. Whether there was one.
+    /// Makes room for `newcomer` if need be: the oldest that has not shown a key or is done goes,
+    /// since whoever can connect could keep all claimants out otherwise; for a node also the oldest
+    /// observer without a key. Whether there is room.
     pub(super) fn make_room(&mut self, newcomer: &Client) -> bool {
-        self.counters.full += 1;
+        let full = self.clients.len() >= self.config.max_clients;
+        self.counters.full += u64::from(full);
         let gives_way = |client: &Client| match client.stage {
             Stage::Hello(_) | Stage::Welcomed(_) | Stage::Ended => true,
             Stage::Observer => client.is_plain() && !newcomer.is_plain(),
             Stage::Claiming(_) | Stage::Holder => false,
         };
-        let oldest = self.clients.iter().filter(|(_, client)| gives_way(client));
         let rank = |client: &Client| (matches!(client.stage, Stage::Observer), client.since);
-        let Some(id) = oldest.min_by_key(|(_, client)| rank(client)).map(|(id, _)| *id) else {
-            return false;
-        };
-        self.clients.remove(&id);
-        self.actions.push_back(Action::Drop(id));
+        // More than one: the last one may be there only to be told that the line is full.
+        while self.clients.len() >= self.config.max_clients {
+            let oldest = self.clients.iter().filter(|(_, client)| gives_way(client));
+            let Some(id) = oldest.min_by_key(|(_, client)| rank(client)).map(|(id, _)| *id) else {
+                return false;
+            };
+            self.clients.remove(&id);
+            self.actions.push_back(Action::Drop(id));
+        }
         true
     }
 
