@@ -23,6 +23,8 @@ use wire::LineSettings;
 #[derive(Debug)]
 pub struct SerialPort {
     device: Device,
+    /// The reactor has said once that it can be read, and written.
+    known: (bool, bool),
 }
 
 #[derive(Debug)]
@@ -168,20 +170,23 @@ impl SerialPort {
         if buf.is_empty() {
             return Ok(Some(0));
         }
-        // The device is asked first, because the reactor does not know a new port yet.
+        // Polling makes the reactor forget that the port was readable once it is not. tokio-serial's
+        // own try_read does not, and the next `readable` would return at once, for ever.
+        if let Poll::Ready(result) = self.poll_read(&mut Context::from_waker(Waker::noop()), buf) {
+            self.known.0 = true;
+            return result.map(Some);
+        }
+        if self.known.0 {
+            return Ok(None);
+        }
+        // The reactor does not know a new port yet.
         let read = match &mut self.device {
             Device::Tty(tty) => tty.try_read(buf),
             Device::Pty(pty) => pty.try_read(buf),
         };
         match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return self.judge_read(read).map(Some),
-        }
-        // Polling makes the reactor forget that the port was readable. tokio-serial's own try_read
-        // does not, and the next `readable` would return at once, for ever.
-        match self.poll_read(&mut Context::from_waker(Waker::noop()), buf) {
-            Poll::Ready(result) => result.map(Some),
-            Poll::Pending => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            read => self.judge_read(read).map(Some),
         }
     }
 
@@ -190,17 +195,21 @@ impl SerialPort {
     /// # Errors
     /// [`PortError::Gone`] when the line ended; nothing of `bytes` was taken.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<Option<usize>, PortError> {
+        let polled = self.poll_write(&mut Context::from_waker(Waker::noop()), bytes);
+        if let Poll::Ready(result) = polled {
+            self.known.1 = true;
+            return result.map(Some);
+        }
+        if self.known.1 {
+            return Ok(None);
+        }
         let written = match &mut self.device {
             Device::Tty(tty) => tty.try_write(bytes),
             Device::Pty(pty) => pty.try_write(bytes),
         };
         match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            written => return written.map(Some).map_err(|source| self.error(source)),
-        }
-        match self.poll_write(&mut Context::from_waker(Waker::noop()), bytes) {
-            Poll::Ready(result) => result.map(Some),
-            Poll::Pending => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            written => written.map(Some).map_err(|source| self.error(source)),
         }
     }
 
@@ -282,13 +291,13 @@ impl SerialPort {
 
 impl From<Tty> for SerialPort {
     fn from(tty: Tty) -> Self {
-        Self { device: Device::Tty(Box::new(tty)) }
+        Self { device: Device::Tty(Box::new(tty)), known: (false, false) }
     }
 }
 
 impl From<Pty> for SerialPort {
     fn from(pty: Pty) -> Self {
-        Self { device: Device::Pty(pty) }
+        Self { device: Device::Pty(pty), known: (false, false) }
     }
 }
 

@@ -266,14 +266,15 @@ impl Actor {
     /// Reads the device for one turn at most.
     fn read_device(&mut self) {
         for _ in 0..DEVICE_TURN {
-            if !self.read_device_once() {
+            // After a short read nothing is left, most likely: the clients have it first.
+            if self.read_device_once() < DEVICE_READ {
                 return;
             }
         }
     }
 
-    /// Whether there was something.
-    fn read_device_once(&mut self) -> bool {
+    /// How much there was, at most [`DEVICE_READ`].
+    fn read_device_once(&mut self) -> usize {
         let mut buf = [0; DEVICE_READ];
         match self.device.read(&mut buf) {
             Ok(Some(count)) => {
@@ -282,12 +283,12 @@ impl Actor {
                     device::Found::Bytes(bytes) => line.handle_input(bytes, now),
                     device::Found::Event(kind) => line.handle_event(kind, now),
                 });
-                true
+                count
             }
-            Ok(None) => false,
+            Ok(None) => 0,
             Err(error) => {
                 self.device_gone(&error);
-                false
+                0
             }
         }
     }
@@ -540,7 +541,7 @@ impl Actor {
         let Some(deed) = self.line.poll_deed(now) else { return false };
         if deed.purge_input {
             for _ in 0..LAST_READS {
-                if !self.read_device_once() {
+                if self.read_device_once() == 0 {
                     break;
                 }
             }
@@ -676,7 +677,7 @@ impl Actor {
         // The reactor is asked first whether there is something: a read believes it.
         tokio::task::yield_now().await;
         for _ in 0..LAST_READS {
-            if !self.read_device_once() {
+            if self.read_device_once() == 0 {
                 break;
             }
             self.settle();
