@@ -77,6 +77,8 @@ pub struct LineConfig {
     pub telnet: TelnetOptions,
     /// Most clients.
     pub max_clients: usize,
+    /// A client that has not claimed or observed by then is closed.
+    pub handshake: Duration,
     /// Whether [`super::Line::poll_spool`] has anything to say.
     pub spool: bool,
     /// Whether the device keeps what arrives while nobody has it open. A pseudo terminal does; a
@@ -176,6 +178,7 @@ impl LineConfig {
             levels: Signals::CTS | Signals::DSR | Signals::DCD,
             telnet: TelnetOptions::default(),
             max_clients: MAX_CLIENTS,
+            handshake: HANDSHAKE,
             spool: false,
             keeps_when_closed: true,
         }

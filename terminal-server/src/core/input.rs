@@ -3,10 +3,14 @@
 
 use std::collections::VecDeque;
 
+use wire::frame::INPUT_WINDOW;
 use wire::{EventKind, Guard, LineEvent, guard};
 
 /// Most events kept beside the input; beyond it the oldest that is no gap gives way.
 const MAX_EVENTS: usize = 256;
+
+/// Memory that a line keeps once it has needed it.
+const LARGE: usize = 64 * 1024;
 
 /// An event, and who was told of it.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +173,17 @@ impl Input {
         if !self.bounds.packed {
             self.released = self.end();
         }
-        self.forget(self.bytes.len().saturating_sub(self.bounds.ring));
+        self.forget_oldest(self.bytes.len().saturating_sub(self.bounds.ring));
+    }
+
+    /// Makes do with less, but never with less than a window.
+    pub(crate) fn shrink(&mut self, excess: usize) {
+        let least = (INPUT_WINDOW as usize).min(self.bounds.ring);
+        self.forget_oldest(excess.min(self.bytes.len().saturating_sub(least)));
+    }
+
+    fn forget_oldest(&mut self, count: usize) {
+        self.forget(count);
         if self.base > self.acked {
             self.lose(self.base - self.acked);
         }
@@ -183,6 +197,10 @@ impl Input {
     fn forget(&mut self, count: usize) {
         self.bytes.drain(..count);
         self.base += count as u64;
+        // What was needed once is given back.
+        if self.bytes.capacity() > LARGE && self.bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes.shrink_to(self.bytes.capacity() / 2);
+        }
         self.released = self.released.max(self.base);
         let base = self.base.min(self.acked);
         while self.events.front().is_some_and(|m| m.event.offset < base) {
@@ -265,7 +283,7 @@ impl Input {
         (&front[from.min(front.len())..], &back[from.saturating_sub(front.len())..])
     }
 
-    /// Memory taken by what is kept.
+    /// Bytes that are kept.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -16,7 +16,8 @@ use super::client::{Client, ClientId, ClientKind, Stage};
 use super::config::{HANDSHAKE, LINGER, LineConfig, ObserverLag};
 use super::deed::{Outcome, SpoolEntry};
 use super::input::{Bounds, Input};
-use super::output::{Finished, OutputQueue, Pace};
+use super::output::{Finished, OutputQueue};
+use super::pace::Pace;
 use super::packing::Packer;
 use super::saved::{Saved, Start};
 
@@ -202,11 +203,7 @@ impl Line {
         if self.config.spool {
             self.spool.push_back(SpoolEntry::Input(Bytes::copy_from_slice(bytes)));
         }
-        if self.input.lost() > self.counters.bytes_lost {
-            self.counters.bytes_lost = self.input.lost();
-            let total = self.input.lost();
-            self.actions.push_back(Action::Report(Occurrence::Lost { total }));
-        }
+        self.report_lost();
     }
 
     /// Something else than a byte came from the line: break, parity, framing, overrun, or a gap.
@@ -352,7 +349,7 @@ impl Line {
         };
         let drained = self.clients.values().find(undrained).map(|_| self.output.drained_at());
         let serial = self.output.poll_timeout(self.up);
-        let late = self.clients.values().filter_map(deadline).min();
+        let late = self.clients.values().filter_map(|c| self.deadline(c)).min();
         let packet = self.packer.poll_timeout();
         earliest([self.arbiter.poll_timeout(), drained, serial, late, packet])
     }
@@ -392,6 +389,18 @@ impl Line {
     /// The line's clients: what each of them is here, and the offset it has come to.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, &'static str, u64)> {
         self.clients.iter().map(|(id, client)| (*id, client.stage.name(), client.cursor))
+    }
+
+    /// There is no memory for so much input: the oldest gives way, what observers could still ask for
+    /// before what nobody has acknowledged.
+    pub fn handle_shortage(&mut self, excess: usize) {
+        self.input.shrink(excess);
+        self.report_lost();
+    }
+
+    /// Position of the next byte for the tty.
+    pub fn written_to(&self) -> u64 {
+        self.output.handed()
     }
 
     /// Whether the client has the line.
@@ -437,6 +446,11 @@ impl Line {
         if let Some(finished) = self.output.promise() {
             self.take_effect(finished);
         }
+        self.copy()
+    }
+
+    /// The same as things stand.
+    pub fn copy(&self) -> Saved {
         Saved { bytes: self.input.kept().into(), ..self.snapshot() }
     }
 
@@ -487,6 +501,15 @@ impl Line {
         match fault {
             Some((code, text)) => self.misuse(id, code, text, now),
             None => self.output.push(self.arbiter.epoch(), output),
+        }
+    }
+
+    fn report_lost(&mut self) {
+        let total = self.input.lost();
+        if total > self.counters.bytes_lost {
+            self.counters.bytes_lost = total;
+            self.actions.push_back(Action::Report(Occurrence::Lost { total }));
+            self.spool_state();
         }
     }
 
@@ -546,7 +569,8 @@ impl Line {
     }
 
     fn close_late_clients(&mut self, now: Time) {
-        let late = self.clients.iter().filter(|(_, c)| deadline(c).is_some_and(|t| t <= now));
+        let late = self.clients.iter();
+        let late = late.filter(|(_, c)| self.deadline(c).is_some_and(|t| t <= now));
         let late: Vec<_> = late.map(|(id, c)| (*id, matches!(c.stage, Stage::Ended))).collect();
         for (id, ended) in late {
             if ended {
@@ -559,18 +583,20 @@ impl Line {
         }
     }
 
+    /// When a client that neither has the line nor goes away is closed.
+    fn deadline(&self, client: &Client) -> Option<Time> {
+        match client.stage {
+            Stage::Hello(_) | Stage::Welcomed(_) | Stage::Claiming(_) => {
+                Some(client.since + self.config.handshake)
+            }
+            Stage::Ended => Some(client.since + LINGER),
+            Stage::Holder | Stage::Observer => None,
+        }
+    }
+
     fn holder_mut(&mut self) -> Option<&mut Client> {
         let id = self.arbiter.holder()?.client;
         self.clients.get_mut(&id)
-    }
-}
-
-/// When a client that neither has the line nor goes away is closed.
-fn deadline(client: &Client) -> Option<Time> {
-    match client.stage {
-        Stage::Hello(_) | Stage::Welcomed(_) | Stage::Claiming(_) => Some(client.since + HANDSHAKE),
-        Stage::Ended => Some(client.since + LINGER),
-        Stage::Holder | Stage::Observer => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`arbiter`]: who holds the line, under which epoch, until when
 //! - [`input`]: the numbered ring of what was read
 //! - [`output`]: records on their way to the tty, paced
+//! - [`pace`]: how fast that goes
 //! - [`packing`]: when input that has come is sent on
 //! - [`deed`]: what clients ask of the device beside sending bytes
 //! - [`telnet`]: one telnet client and RFC 2217
@@ -21,6 +22,7 @@ pub mod deed;
 pub mod input;
 pub mod line;
 pub mod output;
+mod pace;
 mod packing;
 pub mod saved;
 pub mod telnet;

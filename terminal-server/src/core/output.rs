@@ -10,14 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{Epoch, Fate, Guard, LastFrame, Output, Time, guard};
 
-use super::config::{FrameEnd, LineConfig};
+use super::config::FrameEnd;
 use super::deed::{Deed, Task};
+use super::pace::Pace;
 
-/// The tty gets at most this much time's worth of bytes ahead of the wire, so that at a takeover
-/// little is out of hand.
-const AHEAD: Duration = Duration::from_millis(20);
-/// Or this many bytes on slow lines, so that the wire never idles between two wake-ups.
-const AHEAD_BYTES: u32 = 16;
 /// A line that takes nothing for so long is being held back by its far end: what a client asks of
 /// the device is done nevertheless, so that it is answered within 100 ms (checklist O1, O5).
 const STALLED: Duration = Duration::from_millis(80);
@@ -130,8 +126,12 @@ impl OutputQueue {
 
     /// All before it has left the port, by the clock.
     pub(crate) fn drained(&self, now: Time) -> u64 {
-        let handed = self.accepted + self.sent as u64;
-        handed.saturating_sub(self.pace.bytes_ahead(now)).min(self.accepted)
+        self.handed().saturating_sub(self.pace.bytes_ahead(now)).min(self.accepted)
+    }
+
+    /// Position of the next byte for the tty.
+    pub(crate) fn handed(&self) -> u64 {
+        self.accepted + self.sent as u64
     }
 
     /// The last frame that was started.
@@ -372,102 +372,10 @@ impl OutputQueue {
     }
 }
 
-/// Keeps what the tty was given within reach, and gives slow devices their rests.
-#[derive(Debug, Clone)]
-pub(crate) struct Pace {
-    /// How long a character takes.
-    char_time: Duration,
-    /// Whether the tty gets only what is within reach; else as fast as it takes it.
-    paced: bool,
-    /// A rest after each character, and after each line end.
-    char_delay: Duration,
-    line_delay: Duration,
-    /// When the port will have sent all that it was given, by the clock.
-    sent_until: Time,
-    /// The same, by its own account too.
-    busy_until: Time,
-    /// When the rest is over.
-    rest_until: Time,
-}
-
-impl Pace {
-    pub(crate) fn new(config: &LineConfig) -> Self {
-        let rests = !config.char_delay.is_zero() || !config.line_delay.is_zero();
-        Self {
-            char_time: config.char_time,
-            paced: config.pace || rests,
-            char_delay: config.char_delay,
-            line_delay: config.line_delay,
-            sent_until: Time::ZERO,
-            busy_until: Time::ZERO,
-            rest_until: Time::ZERO,
-        }
-    }
-
-    fn ahead(&self) -> Duration {
-        AHEAD.max(self.char_time * AHEAD_BYTES)
-    }
-
-    fn room(&self, now: Time) -> usize {
-        if !self.paced {
-            return usize::MAX;
-        }
-        if now < self.rest_until {
-            return 0;
-        }
-        let free = self.ahead().saturating_sub(self.busy_until.since(now));
-        (free.as_nanos() / self.char_time.as_nanos().max(1)) as usize
-    }
-
-    /// Half of what may be ahead has gone: not a wake-up a byte, and never an idle wire.
-    fn room_at(&self) -> Time {
-        (self.busy_until - self.ahead() / 2).max(self.rest_until)
-    }
-
-    /// As much of `bytes` as goes out without a rest.
-    fn chunk<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        if !self.char_delay.is_zero() {
-            return &bytes[..bytes.len().min(1)];
-        }
-        if self.line_delay.is_zero() {
-            return bytes;
-        }
-        let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
-        let end = end.map_or(bytes.len(), |at| match bytes[at..] {
-            [b'\r', b'\n', ..] => at + 2,
-            _ => at + 1,
-        });
-        &bytes[..end]
-    }
-
-    fn handed(&mut self, bytes: &[u8], now: Time) {
-        if !self.paced {
-            return;
-        }
-        let takes = self.char_time * bytes.len() as u32;
-        self.sent_until = self.sent_until.max(now) + takes;
-        self.busy_until = self.busy_until.max(now) + takes;
-        let rest = match bytes.last() {
-            Some(b'\r' | b'\n') => self.char_delay.max(self.line_delay),
-            _ => self.char_delay,
-        };
-        if !rest.is_zero() {
-            self.rest_until = self.busy_until + rest;
-        }
-    }
-
-    fn at_least(&mut self, count: usize, now: Time) {
-        self.busy_until = self.busy_until.max(now + self.char_time * count as u32);
-    }
-
-    fn bytes_ahead(&self, now: Time) -> u64 {
-        self.busy_until.since(now).as_nanos().div_ceil(self.char_time.as_nanos().max(1)) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::config::LineConfig;
 
     const CHAR: Duration = Duration::from_millis(1);
 

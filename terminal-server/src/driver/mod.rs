@@ -36,6 +36,7 @@ pub mod question;
 pub mod report;
 pub mod requests;
 pub mod server;
+pub(crate) mod spool;
 pub mod state;
 pub mod state_file;
 pub(crate) mod stream;

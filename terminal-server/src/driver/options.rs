@@ -158,6 +158,7 @@ impl Options {
             char_time: settings.char_time(),
             flow_control: settings.flow != Flow::None,
             max_clients: self.limits.line_clients,
+            handshake: self.limits.handshake_time,
             ..LineConfig::new(line.clone(), self.server.clone())
         })
     }

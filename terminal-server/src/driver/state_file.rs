@@ -96,6 +96,18 @@ impl State {
     }
 }
 
+/// One line's part, for its spool.
+pub(crate) fn encode_saved(saved: &Saved) -> Vec<u8> {
+    serde_json::to_vec(&stored(saved)).expect("numbers and texts always serialise")
+}
+
+/// The same, read back.
+pub(crate) fn decode_saved(json: &[u8]) -> Result<Saved, Damage> {
+    let stored =
+        serde_json::from_slice(json).map_err(|error| Damage::Content(error.to_string()))?;
+    saved(stored)
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -246,7 +258,7 @@ fn unhex(text: &str) -> Result<Bytes, Damage> {
 }
 
 /// The CRC-32 of Ethernet and zip (reflected 0x04C11DB7).
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, b| (crc >> 8) ^ CRC[((crc ^ u32::from(*b)) & 0xff) as usize])
 }
 
