@@ -18,6 +18,7 @@ use crate::console::attach::AttachArgs;
 use crate::core::GroupKeys;
 use crate::core::OnBusy;
 use crate::core::config::FrameEnd;
+use crate::driver::policies::Trace;
 use crate::driver::{
     BeaconOptions, LineOptions, ListenOptions, Missing, Network, Options, Policies, PortOptions,
     Speech,
@@ -134,6 +135,12 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = values::ring,
           help_heading = "Line")]
     pub ring: usize,
+    /// Keep input in the state directory as well, so that a kill -9 of this process loses none
+    #[arg(long, requires = "state", help_heading = "Line")]
+    pub spool: bool,
+    /// Write the traffic down in this file: time, direction, hex and meaning; 10 MiB, three old ones
+    #[arg(long, value_name = "FILE", help_heading = "Line")]
+    pub trace: Option<PathBuf>,
     /// Do not start while the device is not there; without this it is waited for
     #[arg(long, help_heading = "Line")]
     pub require_device: bool,
@@ -321,6 +328,8 @@ impl ServeArgs {
                 OnBusyArg::Replace => OnBusy::Replace,
                 OnBusyArg::Observe => OnBusy::Observe,
             },
+            spool: self.spool,
+            trace: self.trace.clone().map(Trace::new),
             ..Policies::default()
         }
     }

@@ -17,6 +17,7 @@ use wire::{Frame, Name, ObserveFrom, Signals, Time};
 use super::beacons::Boards;
 use super::clock::now;
 use super::device::{self, Device, DeviceError, Doing, Ready};
+use super::keeping::Keeping;
 use super::listener::Arrival;
 use super::peers::{Found, Peer, Peers};
 use super::pulse::Beat;
@@ -25,7 +26,11 @@ use super::report::{self, LineReport, Reporter};
 use super::state::{StateDir, StateError};
 use super::stream::{Address, Stream};
 use crate::core::config::LINGER;
-use crate::core::{Action, ClientId, ClientKind, Line, Outcome, Saved};
+use crate::core::{Action, ClientId, ClientKind, Line, Occurrence, Outcome, Saved};
+
+mod answers;
+mod intake;
+mod settling;
 
 /// One line and all that belongs to it.
 pub(crate) struct Actor {
@@ -50,6 +55,7 @@ pub(crate) struct Actor {
     /// What the longest frame takes on the wire.
     frame_time: Duration,
     reporter: Reporter,
+    keeping: Keeping,
     /// Connections closed at once because there were too many for the core to answer them.
     turned_away: u64,
     /// The client that the core is being told of.
@@ -100,10 +106,11 @@ impl Actor {
         device: Device,
         timer: BootTimer,
         frame_time: Duration,
-        links: Links,
+        (links, keeping): (Links, Keeping),
     ) -> Self {
         Self {
             reporter: Reporter::new(name.clone()),
+            keeping,
             name,
             line,
             device,
@@ -218,422 +225,6 @@ impl Actor {
         }
     }
 
-    // ---- what happened, told to the core
-
-    fn timer_is_due(&mut self) {
-        let now = now();
-        self.line.handle_timeout(now);
-        self.settle();
-        if let Some(beat) = self.links.watchdog.as_ref().filter(|_| self.watchdog_at <= now) {
-            self.watchdog_at = now + beat.interval();
-            beat.beat();
-        }
-        if self.device.retry_at().is_some_and(|at| at <= now) {
-            self.opening = Some(self.device.retry());
-        }
-    }
-
-    fn opened(&mut self, opened: Result<SerialPort, DeviceError>) {
-        self.opening = None;
-        let now = now();
-        match self.device.opened(opened, now) {
-            Ok(()) => {
-                report::device(&self.name, self.device.path(), true, None);
-                self.line.handle_device(true, now);
-                self.first_look();
-            }
-            Err(error) => tracing::debug!(line = %self.name, %error, "not back yet"),
-        }
-    }
-
-    fn arrive(&mut self, arrival: Arrival) {
-        if self.peers.len() >= self.line.max_clients() + SPARE_PEERS {
-            self.turned_away += 1;
-            return self.reporter.crowd(&arrival.address, now());
-        }
-        let Arrival { stream, address, kind, inbox, permit } = arrival;
-        let id = self.next_id;
-        self.next_id += 1;
-        tracing::debug!(line = %self.name, client = id, peer = %address, "connected");
-        self.about = Some(address.clone());
-        self.peers.insert(id, Peer::new(stream, address, kind, inbox, now()).with(permit));
-        self.line.handle_connect(id, kind, now());
-        self.settle();
-        self.let_lag(id);
-        self.read_peer(id);
-    }
-
-    /// Reads the device for one turn at most.
-    fn read_device(&mut self) {
-        for _ in 0..DEVICE_TURN {
-            // After a short read nothing is left, most likely: the clients have it first.
-            if self.read_device_once() < DEVICE_READ {
-                return;
-            }
-        }
-    }
-
-    /// How much there was, at most [`DEVICE_READ`].
-    fn read_device_once(&mut self) -> usize {
-        let mut buf = [0; DEVICE_READ];
-        match self.device.read(&mut buf) {
-            Ok(Some(count)) => {
-                let (line, now) = (&mut self.line, now());
-                self.device.sort(&buf[..count], |found| match found {
-                    device::Found::Bytes(bytes) => line.handle_input(bytes, now),
-                    device::Found::Event(kind) => line.handle_event(kind, now),
-                });
-                count
-            }
-            Ok(None) => 0,
-            Err(error) => {
-                self.device_gone(&error);
-                0
-            }
-        }
-    }
-
-    /// The device has just been opened: its wires may stand otherwise than we thought.
-    fn first_look(&mut self) {
-        if let Some(signals) = self.device.signals() {
-            let ours = self.line.condition().1.and(Signals::BREAK);
-            self.line.handle_signals(signals | ours, now());
-        }
-    }
-
-    fn device_gone(&mut self, error: &PortError) {
-        let now = now();
-        report::device(&self.name, self.device.path(), false, Some(error));
-        self.device.gone(error, now);
-        self.line.handle_device(false, now);
-    }
-
-    /// Reads a client's socket, for one turn at most.
-    fn read_peer(&mut self, id: ClientId) {
-        for _ in 0..TURN {
-            let wanted = self.line.wants_bytes(id);
-            let Some(peer) = self.peers.get(id) else { return };
-            if !peer.may_read() || (peer.speaks_bytes() && !wanted) {
-                return;
-            }
-            let found = peer.look();
-            if matches!(found, Found::Idle) {
-                return peer.set_more(false);
-            }
-            self.found(id, found);
-        }
-        if let Some(peer) = self.peers.get(id) {
-            peer.set_more(true);
-        }
-    }
-
-    /// Reads what lay in a client's socket when the core asked, or more.
-    fn probe(&mut self, id: ClientId, until: u64) {
-        for _ in 0..TURN {
-            let Some(peer) = self.peers.get(id) else { return };
-            match peer.look_until(until) {
-                Found::Idle => {
-                    // What came after the question, if anything did, is looked at in its turn.
-                    peer.set_more(true);
-                    self.about = Some(peer.address().clone());
-                    self.line.handle_idle(id, now());
-                    return self.settle();
-                }
-                found => self.found(id, found),
-            }
-        }
-        // The others have their turn before the rest of it.
-        self.probes.push_back((id, until));
-    }
-
-    fn ask_for_probe(&mut self, id: ClientId) {
-        if let Some(peer) = self.peers.get(id)
-            && !self.probes.iter().any(|(probed, _)| *probed == id)
-        {
-            let until = peer.most_received();
-            self.probes.push_back((id, until));
-        }
-    }
-
-    fn found(&mut self, id: ClientId, found: Found) {
-        let now = now();
-        self.about = self.peers.get(id).map(|peer| peer.address().clone());
-        let observe = matches!(found, Found::Frame(Frame::Observe(_)));
-        match found {
-            Found::Frame(frame) => self.line.handle_frame(id, frame, now),
-            Found::Bytes(bytes) => self.line.handle_bytes(id, bytes, now),
-            Found::Urgent => self.line.handle_urgent(id),
-            Found::Bad(error) => self.line.handle_bad_frame(id, error, now),
-            Found::Closed => return self.ended(id),
-            Found::Part | Found::Idle => return,
-        }
-        self.settle();
-        if observe {
-            self.let_lag(id);
-        }
-    }
-
-    /// An observer that may fall behind may also pause: only a peer that is gone is given up.
-    fn let_lag(&mut self, id: ClientId) {
-        if self.line.may_lag(id)
-            && let Some(peer) = self.peers.get(id)
-            && let Err(error) = peer.wait_for_ever()
-        {
-            tracing::debug!(line = %self.name, client = id, %error, "cannot wait for an observer");
-        }
-    }
-
-    /// Nothing more comes from a client. Of one that speaks bytes that is no more than the end of a
-    /// file sent to the line: it has the line until that is written.
-    fn ended(&mut self, id: ClientId) {
-        let writing = self.line.is_holder(id) && self.line.has_output();
-        match self.peers.get(id) {
-            Some(peer) if peer.speaks_bytes() && writing => peer.hang_up_later(now() + LINGER),
-            _ => self.closed(id),
-        }
-    }
-
-    fn closed(&mut self, id: ClientId) {
-        tracing::debug!(line = %self.name, client = id, "closed");
-        self.peers.remove(id);
-        self.line.handle_closed(id, now());
-        self.settle();
-    }
-
-    fn stored(&mut self, stored: Result<u32, StateError>) {
-        self.storing = None;
-        match stored {
-            Ok(start) => {
-                self.links.boards.raise(start);
-                self.line.handle_stored(start, now());
-            }
-            Err(error) => {
-                report::store_failed(&self.name, &error);
-                self.line.handle_store_failed(now());
-            }
-        }
-    }
-
-    fn done(&mut self, outcome: Option<Outcome>) {
-        self.doing = None;
-        let (settings, _) = self.line.condition();
-        // A thread that broke changed nothing that we know of.
-        let outcome = outcome.unwrap_or(Outcome { settings, signals: None });
-        self.device.set(outcome.settings);
-        self.line.handle_done(outcome, now());
-    }
-
-    fn answer(&mut self, question: LineQuestion) {
-        // Who asked may have gone again.
-        match question {
-            LineQuestion::Report(answer) => drop(answer.send(self.report())),
-            LineQuestion::Clients(answer) => drop(answer.send(self.clients())),
-            LineQuestion::Kick { who, answer } => {
-                let kicked = self.clients().into_iter().filter(|client| match who {
-                    Kick::Holder => client.role == "holder",
-                    Kick::Client(id) => client.id == id,
-                    Kick::Observers => client.role == "observer",
-                });
-                let kicked: Vec<_> = kicked.collect();
-                for client in &kicked {
-                    tracing::info!(line = %self.name, client = client.id, peer = client.address, "kicked");
-                    self.line.kick(client.id, now());
-                }
-                drop(answer.send(kicked));
-            }
-            LineQuestion::Attach(attach) => self.attach(attach),
-        }
-    }
-
-    fn attach(&mut self, attach: Attach) {
-        let incarnation = self.line.snapshot().incarnation;
-        let from = match attach.from {
-            AttachFrom::Live => ObserveFrom::Live,
-            AttachFrom::Oldest => ObserveFrom::Oldest,
-            AttachFrom::At { offset, incarnation: named } => {
-                ObserveFrom::At { incarnation: named.unwrap_or(incarnation), offset }
-            }
-        };
-        self.arrive(Arrival {
-            stream: Stream::Unix(attach.stream),
-            address: Address::Local(attach.user),
-            kind: ClientKind::Console { hold: attach.hold, from },
-            inbox: attach.inbox[..].into(),
-            permit: None,
-        });
-    }
-
-    fn clients(&self) -> Vec<ClientReport> {
-        let (_, _, end) = self.line.offsets();
-        let now = now();
-        let known = self.peers.iter().filter_map(|(id, peer)| {
-            let (_, role, cursor) = self.line.clients().find(|(known, ..)| *known == id)?;
-            let (since, bytes_in, bytes_out) = peer.traffic();
-            Some(ClientReport {
-                id,
-                address: peer.address().to_string(),
-                kind: match peer.kind() {
-                    ClientKind::Line { .. } => "line",
-                    ClientKind::Raw => "raw",
-                    ClientKind::Telnet => "telnet",
-                    ClientKind::Console { .. } => "console",
-                }
-                .to_owned(),
-                role: role.to_owned(),
-                name: self.line.name_of(id).map(ToString::to_string),
-                connected_ms: now.since(since).as_millis() as u64,
-                bytes_in,
-                bytes_out,
-                lag: end.saturating_sub(cursor),
-            })
-        });
-        known.collect()
-    }
-
-    // ---- what the core says is to be done
-
-    /// Does all that the core has to say, so that the next `handle_*` may be called.
-    fn settle(&mut self) {
-        loop {
-            while let Some(action) = self.line.poll_action() {
-                self.act(action);
-            }
-            // Nothing else may come between a deed and what was read before it.
-            let told = self.perform() || self.write_device() || self.send();
-            if !told && !self.line.has_actions() {
-                return;
-            }
-        }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Probe(id) => self.ask_for_probe(id),
-            Action::Store(start) => self.store(start),
-            Action::Finish(id) => {
-                if let Some(peer) = self.peers.get(id) {
-                    peer.finish();
-                }
-            }
-            Action::Drop(id) => self.peers.remove(id),
-            Action::Announce => {
-                let now = now();
-                let status = self.line.status(now);
-                self.links.boards.post(&status, now);
-                self.announced = true;
-            }
-            Action::Report(occurrence) => {
-                self.reporter.occurrence(&occurrence, self.about.as_ref(), now());
-            }
-        }
-    }
-
-    /// Begins what a client asked of the device, if it is time. Whether the core was told something
-    /// by it.
-    fn perform(&mut self) -> bool {
-        if self.doing.is_some() || !self.line.has_deeds() {
-            return false;
-        }
-        let now = now();
-        if let Some(count) = self.device.holds() {
-            self.line.handle_port_holds(count, now);
-        }
-        let Some(deed) = self.line.poll_deed(now) else { return false };
-        if deed.purge_input {
-            for _ in 0..LAST_READS {
-                if self.read_device_once() == 0 {
-                    break;
-                }
-            }
-        }
-        match self.device.perform(deed) {
-            Doing::Done(outcome) => self.done(Some(outcome)),
-            Doing::Later(doing) => self.doing = Some(doing),
-        }
-        true
-    }
-
-    /// One write to the device. Whether the core was told something by it.
-    fn write_device(&mut self) -> bool {
-        let now = now();
-        if self.line.poll_serial(now).is_none() {
-            return false;
-        }
-        if let Some(count) = self.device.holds() {
-            self.line.handle_port_holds(count, now);
-        }
-        let Some(bytes) = self.line.poll_serial(now) else { return true };
-        match self.device.write(bytes) {
-            Ok(None) => false,
-            Ok(Some(count)) => {
-                self.line.handle_written(count, now);
-                true
-            }
-            Err(error) => {
-                self.device_gone(&error);
-                true
-            }
-        }
-    }
-
-    /// Sends to every client what it can take. Whether the core was told something by it.
-    fn send(&mut self) -> bool {
-        let mut at = None;
-        while let Some(id) = self.peers.after(at) {
-            at = Some(id);
-            if self.send_to(id).is_err() {
-                tracing::debug!(line = %self.name, client = id, "broken");
-                self.peers.remove(id);
-                self.line.handle_closed(id, now());
-                return true;
-            }
-        }
-        false
-    }
-
-    fn send_to(&mut self, id: ClientId) -> std::io::Result<()> {
-        let now = now();
-        let Some(peer) = self.peers.get(id) else { return Ok(()) };
-        loop {
-            let mut more = false;
-            while peer.has_room() {
-                if peer.speaks_bytes() {
-                    if !self.line.poll_bytes(id, peer.outbox(), SEND_AT_ONCE, now) {
-                        break;
-                    }
-                } else {
-                    let Some(frame) = self.line.poll_frame(id, now) else { break };
-                    peer.push(&frame);
-                }
-                more = true;
-            }
-            peer.send()?;
-            if !peer.is_sent() {
-                return Ok(());
-            }
-            if !more {
-                return peer.close_sending();
-            }
-        }
-    }
-
-    fn store(&mut self, start: u32) {
-        // One at a time. Who needs a higher one asks again when this one is stored.
-        if self.storing.is_some() {
-            return;
-        }
-        let state = self.links.state.clone();
-        self.storing = Some(tokio::task::spawn_blocking(move || {
-            state.lock().unwrap_or_else(PoisonError::into_inner).raise(start)
-        }));
-    }
-
-    fn report(&self) -> LineReport {
-        let mut report = LineReport::new(&self.line, &self.device, self.peers.len(), now());
-        report.counters.full += self.turned_away;
-        report
-    }
-
     // ---- the end
 
     /// Finishes the started frame, lets last words reach the clients, takes what is still in the
@@ -702,18 +293,8 @@ async fn finished(work: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
     }
 }
 
-/// Frames, or pieces of them, taken from one client before the others have their turn.
-const TURN: usize = 64;
-/// One read of the device: all that its driver keeps.
-const DEVICE_READ: usize = 4096;
-/// Reads of the device before the clients have their turn.
-const DEVICE_TURN: usize = 4;
-/// Bytes taken out of the ring for one client at once.
-const SEND_AT_ONCE: usize = 16 * 1024;
 /// Reads at the end: more than any driver keeps.
 const LAST_READS: usize = 64;
-/// Connections beyond the core's clients: they are told that the line is full. The rest is closed.
-const SPARE_PEERS: usize = 16;
 /// How long a frame that was started may take to be finished at the end, beyond its own time.
 const FRAME_GRACE: Duration = Duration::from_secs(2);
 /// How long clients that were told REVOKED may take to go.

@@ -16,6 +16,7 @@ use super::asker::{Asker, QUESTIONS};
 use super::clock::now;
 use super::device::{self, Device, DeviceError};
 use super::heralds::Heralds;
+use super::keeping::{self, Keeping, Memory};
 use super::listeners::Listeners;
 use super::options::{LineOptions, Missing, Options, PortOptions};
 use super::policies::Policies;
@@ -29,6 +30,7 @@ pub(crate) struct Lines {
     /// As in force: what a change of the file asks for and cannot have while we run is not in it.
     options: Options,
     state: Arc<Mutex<StateDir>>,
+    memory: Arc<Memory>,
     asker: Asker,
     listeners: Listeners,
     heralds: Heralds,
@@ -58,6 +60,7 @@ impl Lines {
         shutdown: CancellationToken,
     ) -> Self {
         Self {
+            memory: Arc::new(Memory::new(options.limits.kept_input)),
             options,
             state,
             asker,
@@ -95,7 +98,9 @@ impl Lines {
             keeps_when_closed: device.keeps_when_closed(),
             ..self.options.line_config(&options)
         };
-        let line = Line::new(config, start, now());
+        let dir = self.options.state.as_deref();
+        let line = Line::new(config, keeping::start(dir, &options, start), now());
+        let keeping = Keeping::open(dir, &options, &line, self.memory.clone());
         let (arrive, arrivals) = mpsc::channel(ARRIVALS);
         let (question, questions) = mpsc::channel(QUESTIONS);
         self.asker.join(name.clone(), question);
@@ -108,7 +113,7 @@ impl Lines {
             watchdog: self.pulse.as_ref().map(|pulse| pulse.join()),
         };
         let frame_time = options.port.settings().time_of(MAX_OUTPUT as u64);
-        let actor = Actor::new((name.clone(), line), device, timer, frame_time, links);
+        let actor = Actor::new((name.clone(), line), device, timer, frame_time, (links, keeping));
         let stop = self.shutdown.child_token();
         let task = self.tasks.spawn(actor.run(stop.clone()));
         self.names.insert(task.id(), name.clone());

@@ -13,6 +13,7 @@
 //! - `beacons`, `heralds`: tell the groups how their lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`asker`], [`report`]: logs and status
+//! - `keeping`, `spool`: what is kept of a line beside the line
 //! - [`trace`]: the traffic as text, never slowing the line
 //! - `pulse`: the watchdog
 //! - `clock`: the one clock
@@ -24,6 +25,7 @@ pub(crate) mod clock;
 pub mod device;
 pub mod gate;
 pub(crate) mod heralds;
+pub(crate) mod keeping;
 pub(crate) mod lines;
 pub(crate) mod listener;
 pub(crate) mod listeners;

@@ -90,6 +90,11 @@ impl Spool {
         Ok(Self { path, file, size, live: size, buffer: Vec::new() })
     }
 
+    /// It cannot be believed any more.
+    pub(crate) fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
     /// Input was read.
     pub(crate) fn input(&mut self, bytes: &[u8]) {
         self.live += bytes.len() as u64;

@@ -121,6 +121,56 @@ async fn i5_a_kill_is_a_new_stream_a_gap_and_a_higher_epoch() {
 }
 
 #[tokio::test]
+async fn i3_a_kill_with_a_spool_loses_nothing_and_the_stream_goes_on() {
+    let mut site = Site::new();
+    site.add(&["--spool"]);
+    let daemon = site.start().await;
+    let mut far = site.far_end();
+    let (mut alpha, before) = Client::granted(daemon.address, "alpha").await;
+    write(&mut far, b"settled, in doubt").await;
+    alpha.input(17).await;
+    let note = Some(bytes::Bytes::from_static(b"my note"));
+    alpha.send(Frame::Ack(wire::Ack { offset: 9, note })).await;
+    write(&mut far, b", unseen").await;
+    alpha.input(8).await;
+    daemon.kill().await;
+
+    let daemon = site.restart().await;
+    let (mut alpha, after) = Client::granted(daemon.address, "alpha").await;
+    assert_eq!((after.incarnation, after.acked), (before.incarnation, 9));
+    assert_eq!((after.delivered, after.end), (25, 25), "all of it is in doubt");
+    assert_eq!(&after.note[..], b"my note");
+    assert!(after.epoch > before.epoch);
+    assert_eq!(alpha.input(16).await, (9, b"in doubt, unseen".to_vec()));
+    daemon.kill().await;
+    let daemon = site.restart().await;
+    let (mut alpha, again) = Client::granted(daemon.address, "alpha").await;
+    assert_eq!((again.incarnation, again.acked), (before.incarnation, 9), "nor does a second kill");
+    assert_eq!(alpha.input(16).await, (9, b"in doubt, unseen".to_vec()));
+}
+
+#[tokio::test]
+async fn the_traffic_can_be_written_down() {
+    let mut site = Site::new();
+    let trace = site.path("trace");
+    site.add(&["--trace", trace.to_str().unwrap()]);
+    let daemon = site.start().await;
+    let mut far = site.far_end();
+    let (mut alpha, grant) = Client::granted(daemon.address, "alpha").await;
+    write(&mut far, b"\x02call\x03").await;
+    alpha.input(6).await;
+    let bytes = bytes::Bytes::from_static(b"\x06");
+    let output = wire::Output { position: grant.position, ack: None, note: None, bytes };
+    alpha.send(Frame::Output(output)).await;
+    alpha.find(|frame| matches!(frame, Frame::Written(_)).then_some(())).await;
+    daemon.stop().await;
+    let text = std::fs::read_to_string(&trace).unwrap();
+    for part in ["STX", "call", "ETX", "ACK", "Granted"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn i5_a_node_that_has_seen_a_higher_epoch_gets_a_higher_one() {
     let site = Site::new();
     let daemon = site.start().await;
