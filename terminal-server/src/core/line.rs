@@ -76,7 +76,7 @@ impl Line {
             line.arbiter.free(FreeCause::Restarted, s.holder, now);
             let stream = (s.incarnation, s.acked, s.delivered);
             line.input = Input::resume(stream, &s.bytes, &s.events, bounds(&line.config));
-            line.packer = Packer::new(line.config.packing.clone(), line.input.end());
+            line.packer = Packer::new(line.config.packing, line.input.end());
             let pace = Pace::new(&line.config);
             line.output = OutputQueue::resume(s.position, s.last, s.unfinished, pace);
             line.note = s.note;
@@ -93,7 +93,7 @@ impl Line {
         Self {
             arbiter: Arbiter::new(start, Epoch::NONE, Duration::ZERO, None),
             input: Input::new(incarnation(start), bounds(&config), unclean),
-            packer: Packer::new(config.packing.clone(), 0),
+            packer: Packer::new(config.packing, 0),
             output: OutputQueue::new(0, frame::LastFrame::default(), Pace::new(&config)),
             note: Bytes::new(),
             clients: BTreeMap::new(),
