@@ -92,6 +92,13 @@ impl Bench {
         format!("{}{flow}", termios.output_speed())
     }
 
+    /// Waits until so many are connected.
+    pub async fn clients(&self, count: usize) {
+        while self.site.status().await["lines"][0]["clients"] != count {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until the last client has gone and the line is as it was configured.
     pub async fn is_free(&mut self) {
         self.daemon.event("ended").await;

@@ -6,6 +6,9 @@ mod bench;
 #[path = "../server/daemon.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod daemon;
+mod gensio;
+mod plain;
 mod process;
 mod pyserial;
 mod python;
+mod rough;

@@ -5,8 +5,9 @@ use std::process::{Command as Plain, Stdio};
 use sys::process::{Signal, kill_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
-use crate::daemon::within;
+use crate::daemon::{PATIENCE, within};
 
 /// A running client, spoken to by its standard input and output. It does not outlive its test.
 pub struct Process {
@@ -37,16 +38,17 @@ impl Process {
                 return String::from_utf8_lossy(&said).into_owned();
             }
             let so_far = self.heard.escape_ascii().to_string();
-            let count = within(self.stdout.read_buf(&mut self.heard)).await.unwrap();
-            assert!(count > 0, "ended without {text:?}: {so_far}");
+            let got = timeout(PATIENCE, self.stdout.read_buf(&mut self.heard)).await;
+            assert!(got.is_ok_and(|got| got.unwrap() > 0), "no {text:?} after {so_far}");
         }
     }
 
     /// The next `count` bytes that it says.
     pub async fn hears(&mut self, count: usize) -> Vec<u8> {
         while self.heard.len() < count {
-            let got = within(self.stdout.read_buf(&mut self.heard)).await.unwrap();
-            assert!(got > 0, "ended after {}", self.heard.escape_ascii());
+            let so_far = self.heard.escape_ascii().to_string();
+            let got = timeout(PATIENCE, self.stdout.read_buf(&mut self.heard)).await;
+            assert!(got.is_ok_and(|got| got.unwrap() > 0), "no more after {so_far}");
         }
         self.heard.drain(..count).collect()
     }
