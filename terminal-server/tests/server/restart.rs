@@ -131,6 +131,8 @@ async fn i3_a_kill_with_a_spool_loses_nothing_and_the_stream_goes_on() {
     alpha.input(17).await;
     let note = Some(bytes::Bytes::from_static(b"my note"));
     alpha.send(Frame::Ack(wire::Ack { offset: 9, note })).await;
+    alpha.send(Frame::Renew(1)).await;
+    alpha.find(|frame| matches!(frame, Frame::Renewed(1)).then_some(())).await;
     write(&mut far, b", unseen").await;
     alpha.input(8).await;
     daemon.kill().await;
