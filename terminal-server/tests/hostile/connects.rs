@@ -32,9 +32,10 @@ fn a_thousand_connections_at_once_that_say_nothing() {
         let address = scene.stand.at(at);
         crowd.extend((0..1000).map(|_| connect(address)));
     }
-    eventually(|| scene.stand.refused("crowded") >= 1000 - 128);
-    // Of those who observe the line with no key there are as many as there may be.
-    eventually(|| scene.stand.count("pms", "full") >= 2000 - 64);
+    // But for those who may wait for a first frame, and those who may observe.
+    eventually(|| {
+        scene.stand.refused("crowded") + scene.stand.count("pms", "full") >= 3000 - 128 - 64
+    });
     eventually(|| scene.stand.line("pms")["clients"].as_u64().unwrap() <= 64);
     let stand = scene.end();
     assert!(stand.line("pms")["clients"].as_u64().unwrap() >= 60, "they may stay");
@@ -59,7 +60,7 @@ fn handshakes_of_one_byte_at_a_time() {
     let scene = Scene::with("[limits]\nhandshake_time = \"1s\"\n");
     let address = scene.stand.at(LINE);
     let hello = encoded(&wire::Frame::Hello(hello("pms")));
-    let mut slow: Vec<_> = (0..100).map(|_| connect(address)).collect();
+    let mut slow: Vec<_> = (0..90).map(|_| connect(address)).collect();
     let mut welcomed: Vec<_> = (0..30).map(|_| connect(address)).collect();
     for stream in &mut welcomed {
         stream.write_all(&hello).unwrap();
@@ -71,16 +72,13 @@ fn handshakes_of_one_byte_at_a_time() {
             let _ = stream.write_all(&[*byte]);
         }
         for stream in &mut welcomed {
-            let _ = stream.write_all(&[0]);
+            let _ = stream.write_all(&[1]);
         }
         pause(200);
     }
-    eventually(|| scene.stand.refused("silent") == 100);
+    eventually(|| scene.stand.refused("silent") == 90);
     // After their HELLO the line itself counts the time of those who go on slowly.
-    eventually(|| {
-        let counted = |what: &str| scene.stand.count("pms", what);
-        counted("slow") + counted("misuse") >= 30
-    });
+    eventually(|| scene.stand.count("pms", "slow") == 30);
     scene.end();
 }
 

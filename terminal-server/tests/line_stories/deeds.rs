@@ -238,3 +238,16 @@ fn data_to_a_telnet_client_is_escaped_and_its_own_undone() {
     s.pass(ms(10));
     assert_eq!(s.tty, b"x\xffy");
 }
+
+#[test]
+fn a_telnet_client_that_says_more_than_it_is_let_ask_is_heard_to_the_end() {
+    for groups in [Vec::new(), config().groups] {
+        let mut s = Stage::with(LineConfig { groups, ..config() }, start(7));
+        let id = s.connect_as(ClientKind::Telnet);
+        s.heard(id);
+        // Are you there? Its answers are several times what may wait for it.
+        s.say(id, &[255, 246].repeat(2000));
+        assert!(s.line.wants_bytes(id), "it is read on");
+        assert!(s.heard(id) == b"\r\n[linekeeper]\r\n".repeat(2000));
+    }
+}

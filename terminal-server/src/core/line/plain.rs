@@ -5,7 +5,7 @@ use wire::frame::MAX_OUTPUT;
 use wire::{Output, Time};
 
 use super::Line;
-use crate::core::client::{ClientId, Speech, Stage};
+use crate::core::client::{Client, ClientId, Speech, Stage};
 use crate::core::output::MAX_TASKS;
 use crate::core::telnet::Said;
 
@@ -90,20 +90,14 @@ impl Line {
     /// there was something. What is handed out to a holder is acknowledged: it has no other way.
     pub fn poll_bytes(&mut self, id: ClientId, out: &mut BytesMut, max: usize, now: Time) -> bool {
         let before = out.len();
-        let Some(client) = self.clients.get_mut(&id).filter(|c| c.speaks_bytes()) else {
+        if !self.clients.get(&id).is_some_and(Client::speaks_bytes) {
             return false;
-        };
-        let mut held = false;
-        if let Speech::Telnet(session) = &mut client.speech {
-            if session.poll_control(out) && !client.unread.is_empty() {
-                // It may have been waiting for its answers to be taken.
-                self.digest(id, now);
-            }
-            let Some(client) = self.clients.get_mut(&id) else { return false };
-            let Speech::Telnet(session) = &mut client.speech else { return false };
-            session.poll_control(out);
-            held = session.is_suspended();
         }
+        self.answer(id, out, max, now);
+        let held = match self.clients.get(&id).map(|client| &client.speech) {
+            Some(Speech::Telnet(session)) => session.is_suspended(),
+            _ => false,
+        };
         // On a line with groups a plain holder takes no input away from the node that will come.
         let takes = self.config.groups.is_empty();
         match self.clients.get(&id).map(|client| &client.stage) {
@@ -113,6 +107,24 @@ impl Line {
             _ => {}
         }
         out.len() > before
+    }
+
+    /// A telnet client's answers. It may have said more than it is let ask before it hears them.
+    fn answer(&mut self, id: ClientId, out: &mut BytesMut, max: usize, now: Time) {
+        let until = out.len() + max;
+        loop {
+            let Some(client) = self.clients.get_mut(&id) else { return };
+            let Speech::Telnet(session) = &mut client.speech else { return };
+            session.poll_control(out);
+            if client.unread.is_empty() || out.len() >= until {
+                return;
+            }
+            let waits = client.unread.len();
+            self.digest(id, now);
+            if self.clients.get(&id).is_none_or(|client| client.unread.len() == waits) {
+                return;
+            }
+        }
     }
 
     fn bytes_of_holder(&mut self, id: ClientId, out: &mut BytesMut, max: usize) {
