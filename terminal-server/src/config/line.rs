@@ -8,7 +8,7 @@ use daemon::owner::parse_mode;
 use sys::{Flow, Level, LineSettings, PtyAccess};
 use toml::Spanned;
 use toml::de::DeValue;
-use wire::{Name, Signals};
+use wire::{CrLf, Name, Signals};
 
 use super::section::{Findings, Section};
 use super::values::{
@@ -167,6 +167,8 @@ fn telnet(telnet: &mut TelnetOptions, section: &mut Section<'_>, findings: &mut 
         if fits { Ok(text.to_owned()) } else { Err(help()) }
     };
     table.set(findings, "signature", &mut telnet.signature, signature);
+    let words = [("keep", CrLf::Keep), ("cr", CrLf::Cr)];
+    table.set(findings, "crlf", &mut telnet.crlf, choice(&words));
     table.set(findings, "break_on_sync", &mut telnet.break_on_sync, flag);
     table.finish(findings);
 }

@@ -7,6 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use sys::{Pty, SerialPort, Slave};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::bench::{Bench, until};
@@ -108,6 +110,17 @@ async fn t6_t7_a_person_with_telnet_asks_breaks_and_synchronizes() {
     assert_eq!(bench.arrived(4).await, b"then");
     person.commands("quit").await;
     assert!(person.ends().await);
+}
+
+#[tokio::test]
+async fn t5_cr_lf_becomes_what_the_configuration_says() {
+    for (keys, arrives) in [("", "a\r\nb"), ("telnet.crlf = \"cr\"", "a\rb")] {
+        let mut bench = Bench::start(keys).await;
+        // Somebody who has never heard of options.
+        let mut client = within(TcpStream::connect(bench.telnet)).await.unwrap();
+        within(client.write_all(b"a\r\nb")).await.unwrap();
+        assert_eq!(bench.arrived(arrives.len()).await, arrives.as_bytes());
+    }
 }
 
 fn socat(address: SocketAddr) -> Process {

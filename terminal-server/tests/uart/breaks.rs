@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use sys::boottime;
+use tokio::process::Command;
 use wire::rfc2217::Control;
 
 use crate::bench::until;
 use crate::client::Client;
 use crate::port::Port;
+use crate::process::{Process, has};
 use crate::python::Pyserial;
 
 #[tokio::test]
@@ -22,6 +24,22 @@ async fn t6_o2_brk_sends_a_break_of_the_configured_length() {
     assert_eq!(port.bench.arrived(1).await, b"b", "after the break");
     assert!(!port.uart.outputs().brk);
     assert!(boottime() - begin > Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn t6_a_break_of_gensiots_arrives_in_its_place() {
+    if !has("gensiot", "gensio-bin") {
+        return;
+    }
+    let Some(mut port) = Port::start("break_time = \"5ms\"").await else { return };
+    let mark = port.uart.log().len();
+    let address = format!("telnet(rfc2217=true),tcp,127.0.0.1,{}", port.bench.telnet.port());
+    let mut gensiot = Process::start(Command::new("gensiot").args(["-e", "0x01", &address]));
+    gensiot.types(b"first\x01bthen").await;
+    assert_eq!(port.bench.arrived(9).await, b"firstthen");
+    let breaks = || port.uart.log()[mark..].iter().filter(|(at, _)| *at == 5).count();
+    until("a break began and ended after five characters", || breaks() == 2).await;
+    gensiot.kill().await;
 }
 
 #[tokio::test]

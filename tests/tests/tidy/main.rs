@@ -9,8 +9,10 @@
 //! - [`cores`]: what no core may know
 //! - [`shape`]: lengths, indexes, `unsafe`, unfinished places, white space
 //! - [`documents`]: links, and what a newcomer looks for
+//! - [`conformance`]: what we promise of telnet and RFC 2217 has a test
 
 mod code;
+mod conformance;
 mod cores;
 mod documents;
 mod manifests;
