@@ -149,14 +149,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", requires_all = ["key_file", "state"],
           help_heading = "Clients")]
     pub listen_line: Option<SocketAddr>,
-    /// Listen here for plain bytes, for benches: whoever connects first has the line, without a key
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_line", "key_file"],
-          help_heading = "Clients")]
+    /// Listen here for plain bytes. Without a key file the first to connect has the line; with one
+    /// these clients watch, since only nodes hold
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Clients")]
     pub listen_raw: Option<SocketAddr>,
-    /// Listen here for telnet clients, for benches like --listen-raw
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_line", "key_file"],
-          help_heading = "Clients")]
+    /// Listen here for telnet clients, RFC 2217 included; otherwise like --listen-raw
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Clients")]
     pub listen_telnet: Option<SocketAddr>,
+    /// Let raw and telnet clients hold the line while no node claims it
+    #[arg(long, requires = "key_file", help_heading = "Clients")]
+    pub raw_may_hold: bool,
     /// Let only this network connect, as 10.0.0.0/8; may be given several times
     #[arg(long, value_name = "NETWORK", help_heading = "Clients")]
     pub allow: Vec<Network>,
@@ -164,7 +166,7 @@ pub struct ServeArgs {
     #[arg(long, value_enum, default_value_t, help_heading = "Clients")]
     pub on_busy: OnBusyArg,
     /// File with the group's key, readable by its owner only; make one with: openssl rand -hex 32
-    #[arg(long, value_name = "FILE", help_heading = "Clients")]
+    #[arg(long, value_name = "FILE", requires = "listen_line", help_heading = "Clients")]
     pub key_file: Option<PathBuf>,
     /// Group whose nodes may claim the line
     #[arg(long, value_name = "NAME", default_value = "linekeeper", help_heading = "Clients")]
@@ -175,8 +177,7 @@ pub struct ServeArgs {
     pub lease_max: Duration,
 
     /// Send beacons to this multicast group or host; may be given several times
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["listen_raw", "listen_telnet"],
-          help_heading = "Beacons")]
+    #[arg(long, value_name = "ADDR:PORT", requires = "key_file", help_heading = "Beacons")]
     pub beacon: Vec<SocketAddrV4>,
     /// Address of the interface that multicast beacons leave by [default: the system's choice]
     #[arg(long, value_name = "ADDR", help_heading = "Beacons")]
@@ -328,6 +329,7 @@ impl ServeArgs {
                 OnBusyArg::Replace => OnBusy::Replace,
                 OnBusyArg::Observe => OnBusy::Observe,
             },
+            raw_may_hold: self.raw_may_hold,
             spool: self.spool,
             trace: self.trace.clone().map(Trace::new),
             ..Policies::default()
@@ -375,7 +377,8 @@ impl ServeArgs {
         let open = open.into_iter().filter_map(|(flag, address)| Some((flag, address?)));
         let mut open = open.filter(|(_, address)| !address.ip().is_loopback());
         let (flag, address) = open.next().filter(|_| self.allow.is_empty())?;
-        Some(format!("{flag} {address}: anybody who reaches this address can take the line"))
+        let can = if self.key_file.is_none() || self.raw_may_hold { "take" } else { "watch" };
+        Some(format!("{flag} {address}: anybody who reaches this address can {can} the line"))
     }
 }
 
@@ -396,7 +399,10 @@ fn tidy(text: &str) -> String {
 const USUAL_BAUD: u32 = 9600;
 
 /// The flags of one line, which a file has for each.
-const ONE_LINE: [&str; 22] = [
+const ONE_LINE: [&str; 25] = [
+    "spool",
+    "trace",
+    "raw_may_hold",
     "serial",
     "virtual_link",
     "line",

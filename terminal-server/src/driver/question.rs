@@ -95,9 +95,9 @@ pub struct ClientReport {
     pub name: Option<String>,
     /// How long it has been connected.
     pub connected_ms: u64,
-    /// Bytes that it sent for the line.
+    /// Bytes that were read from its connection.
     pub bytes_in: u64,
-    /// Bytes of the line that it was sent.
+    /// Bytes that were sent on its connection.
     pub bytes_out: u64,
     /// Kept bytes of the line that it was not sent yet.
     pub lag: u64,

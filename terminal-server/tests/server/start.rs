@@ -114,7 +114,8 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
     let lines = [
         ("", "required"),
         ("--virtual x --listen-line 127.0.0.1:0", "--key-file"),
-        ("--virtual x --listen-raw 127.0.0.1:0 --listen-line 127.0.0.1:0", "cannot be used"),
+        ("--virtual x --listen-raw 127.0.0.1:0 --listen-line 127.0.0.1:0", "--key-file"),
+        ("--virtual x --listen-raw 127.0.0.1:0 --raw-may-hold", "--key-file"),
         ("--virtual x --serial y --listen-raw 127.0.0.1:0", "cannot be used"),
         ("--virtual x,9600,9N1 --listen-raw 127.0.0.1:0", "data bits"),
         ("--virtual x --listen-raw nowhere", "--listen-raw"),
@@ -122,7 +123,7 @@ async fn wrong_usage_is_64_and_says_what_is_wrong() {
         ("--virtual x --listen-raw 127.0.0.1:0 --lease-max 1ms", "20ms"),
         ("--virtual x --listen-raw 127.0.0.1:0 --line ..", "begins with"),
         ("--virtual x --listen-raw 127.0.0.1:0 --log-format xml", "`text` or `json`"),
-        ("--virtual x --listen-raw 127.0.0.1:0 --beacon 239.1.1.1:1", "cannot be used"),
+        ("--virtual x --listen-raw 127.0.0.1:0 --beacon 239.1.1.1:1", "--key-file"),
         ("--virtual x --listen-raw 127.0.0.1:0 --new-state", "--state"),
         ("--virtual x --listen-raw 127.0.0.1:0 --allow 10.1.0.0/8", "the network is 10.0.0.0/8"),
         ("--config x --listen-raw 127.0.0.1:0", "cannot be used"),

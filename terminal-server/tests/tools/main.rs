@@ -12,3 +12,4 @@ mod server;
 mod support;
 mod terminal;
 mod watch;
+mod whole;

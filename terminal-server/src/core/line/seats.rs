@@ -1,7 +1,7 @@
 //! Who may hold the line by connecting alone, and who gives way to whom: one rule for every kind of
 //! client.
 
-use wire::{Frame, FreeCause, Refuse, RefuseWhy, RevokeWhy, Time};
+use wire::{EventKind, Frame, FreeCause, LineEvent, Refuse, RefuseWhy, RevokeWhy, Time};
 
 use super::{Action, Line};
 use crate::core::client::{Client, ClientId, ClientKind, Speech, Stage};
@@ -93,6 +93,11 @@ impl Line {
                 client.signals_told = Some(self.signals);
                 client.control.push_back(Frame::Settings(self.settings.into()));
                 client.control.push_back(Frame::Signals(self.signals));
+                if !self.up {
+                    let offset = self.input.end();
+                    let down = LineEvent { offset, kind: EventKind::Down };
+                    client.control.push_back(Frame::Event(down));
+                }
             }
             _ => {}
         }
