@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::termios::{ControlModes, InputModes, tcgetattr};
@@ -94,12 +95,15 @@ impl Bench {
 
     /// Waits until so many are connected.
     pub async fn clients(&self, count: usize) {
-        while self.site.status().await["lines"][0]["clients"] != count {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        within(async {
+            while self.site.status().await["lines"][0]["clients"] != count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
     }
 
-    /// Waits until the last client has gone and the line is as it was configured.
+    /// Waits until the holder has lost the line.
     pub async fn is_free(&mut self) {
         self.daemon.event("ended").await;
     }
@@ -110,6 +114,6 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = sys::boottime();
     while !holds() {
         assert!(sys::boottime() - begin < crate::daemon::PATIENCE, "not in time: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

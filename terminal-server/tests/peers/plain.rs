@@ -71,7 +71,7 @@ impl Terminal {
 
 #[tokio::test]
 async fn t5_a_person_with_telnet_sends_lines_that_end_in_cr() {
-    if !has("telnet", "telnet") {
+    if !has("telnet", "inetutils-telnet") {
         return;
     }
     let mut bench = Bench::start("telnet.echo = true").await;
@@ -94,7 +94,7 @@ async fn t5_a_person_with_telnet_sends_lines_that_end_in_cr() {
 
 #[tokio::test]
 async fn t6_t7_a_person_with_telnet_asks_breaks_and_synchronizes() {
-    if !has("telnet", "telnet") {
+    if !has("telnet", "inetutils-telnet") {
         return;
     }
     let mut bench = Bench::start("telnet.signature = \"the bench\"\nbreak_time = \"10ms\"").await;

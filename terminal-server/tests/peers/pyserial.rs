@@ -86,3 +86,28 @@ async fn c12_pyserial_purges_what_came_and_what_was_to_go() {
     bench.says(b"z").await;
     assert_eq!(port.tell("port.read(1)").await, "b'z'");
 }
+
+#[tokio::test]
+async fn o4_a_second_pyserial_may_look_on_and_moves_nothing() {
+    let keys = "settings = \"9600,8N1\"\non_busy = \"observe\"";
+    let mut bench = Bench::start(keys).await;
+    let Some(mut holder) = Pyserial::open(bench.telnet, "{\"baudrate\": 19200}").await else {
+        return;
+    };
+    // It opens, as it wants what is in force.
+    let Some(mut other) = Pyserial::open(bench.telnet, "{\"baudrate\": 19200}").await else {
+        return;
+    };
+    other.agrees(&["raises('baudrate', 300)"]).await;
+    assert_eq!(bench.settings(), "19200");
+    assert_eq!(other.tell("port.write(b'other')").await, "5");
+    bench.says(b"both").await;
+    for port in [&mut holder, &mut other] {
+        assert_eq!(port.tell("port.read(4)").await, "b'both'");
+    }
+    other.does(&["port.close()"]).await;
+    bench.clients(1).await;
+    assert_eq!(bench.settings(), "19200", "it was not its line to restore");
+    assert_eq!(holder.tell("port.write(b'holder')").await, "6");
+    assert_eq!(bench.arrived(6).await, b"holder");
+}
