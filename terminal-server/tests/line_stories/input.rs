@@ -1,6 +1,6 @@
 //! What comes from the line: numbered, kept, replayed, never forgotten unasked.
 
-use terminal_server::core::{LineConfig, Occurrence};
+use terminal_server::core::{LineConfig, Occurrence, Packing};
 use wire::frame::{INPUT_WINDOW, MAX_INPUT};
 use wire::{EventKind, Frame, FreeCause, LineEvent, LineState};
 
@@ -224,4 +224,19 @@ fn an_older_acknowledgement_changes_nothing() {
     s.close(alpha);
     assert_eq!(s.line.status(s.now).state, LineState::Free(FreeCause::Closed));
     assert_eq!(s.granted("beta").1.acked, 4);
+}
+
+#[test]
+fn packed_input_reaches_every_kind_of_client_in_packets() {
+    let packing = Packing { idle: Some(ms(5)), delimiter: Some(b'\r'), ..Packing::default() };
+    let mut s = Stage::with(LineConfig { packing, ..config() }, start(7));
+    let (alpha, _) = s.granted("alpha");
+    let raw = s.connect_raw();
+    s.input(b"ab");
+    assert_eq!((s.received(alpha).1, s.heard(raw)), (Vec::new(), Vec::new()));
+    s.input(b"c\rd");
+    assert_eq!((s.received(alpha).1, s.heard(raw)), (b"abc\r".to_vec(), b"abc\r".to_vec()));
+    assert_eq!(s.line.poll_timeout(), Some(s.now + ms(5)));
+    s.pass(ms(5));
+    assert_eq!((s.received(alpha).1, s.heard(raw)), (b"d".to_vec(), b"d".to_vec()));
 }

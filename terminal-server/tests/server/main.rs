@@ -9,6 +9,7 @@ mod daemon;
 mod device;
 mod life;
 mod many;
+mod observe;
 mod raw;
 mod refusals;
 mod reload;
