@@ -1,6 +1,9 @@
 //! What no decent client does, and what TCP alone can do.
 
+use std::time::Duration;
+
 use socket2::SockRef;
+use sys::boottime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -71,11 +74,28 @@ async fn n5_a_reset_connection_leaves_the_line_as_it_was_configured() {
     let all = [&[IAC, WILL, COM_PORT][..], &baud(1, 2400), &flow].concat();
     client.write_all(&all).await.unwrap();
     until("2400 xonxoff", || bench.settings() == "2400 xonxoff").await;
-    SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     until("9600", || bench.settings() == "9600").await;
     // The next client finds the masks of the RFC and no question answered that it did not ask.
     let mut client = within(TcpStream::connect(bench.telnet)).await.unwrap();
     client.write_all(&[&[IAC, WILL, COM_PORT][..], &baud(1, 0)].concat()).await.unwrap();
     hears(&mut client, &baud(101, 9600)).await;
+}
+
+#[tokio::test]
+async fn o5_a_far_end_that_takes_nothing_keeps_no_answer() {
+    let mut bench = Bench::start("settings = \"921600,8N1\"").await;
+    let mut client = within(TcpStream::connect(bench.telnet)).await.unwrap();
+    let data: Vec<u8> = (0..30_000_u32).map(|n| (n % 251) as u8).collect();
+    let all = [&[IAC, WILL, COM_PORT][..], &data, &baud(1, 115_200)].concat();
+    client.write_all(&all).await.unwrap();
+    let begin = boottime();
+    hears(&mut client, &baud(101, 115_200)).await;
+    let took = boottime() - begin;
+    println!("answered {took:?} after it was asked, with what the terminal took meanwhile");
+    // pyserial gives up after three.
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(bench.settings(), "115200");
+    assert!(bench.arrived(data.len()).await == data, "and the data behind it is unharmed");
 }
