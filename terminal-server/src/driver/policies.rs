@@ -171,7 +171,8 @@ impl Default for Policies {
             spool: false,
             trace: None,
             keepalive: Keepalive::default(),
-            user_timeout: Duration::from_secs(8),
+            // The kernel looks when it sends again: a silent peer is gone within 10 s.
+            user_timeout: Duration::from_secs(7),
         }
     }
 }

@@ -6,8 +6,11 @@
 mod client;
 mod connects;
 mod frames;
+mod half_open;
+mod isolation;
 mod observers;
 mod scene;
 mod stand;
+mod swaps;
 mod telnet;
 mod witness;
