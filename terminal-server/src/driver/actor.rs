@@ -160,6 +160,7 @@ impl Actor {
         let hang_up = self.peers.hang_up_at();
         let due = earliest([self.line.poll_timeout(), retry, watchdog, hang_up, until]);
         let reading = self.line.wants_input();
+        let writing = self.line.poll_serial(now()).is_some();
         let probing = !self.probes.is_empty();
         let Self { device, peers, timer, links, storing, opening, doing, line, .. } = self;
         peers.set_wanted(|id| line.wants_bytes(id));
@@ -167,7 +168,7 @@ impl Actor {
             // Neither a flood from the line nor one from a client holds up the other: no order.
             // Probes go on after whatever wakes the loop; here they only keep it from sleeping.
             tokio::select! {
-                ready = device.ready(reading) => Wake::Device(ready),
+                ready = device.ready(reading, writing) => Wake::Device(ready),
                 () = peers.ready() => Wake::Peers,
                 () = tokio::task::yield_now(), if probing => Wake::Probes,
             }

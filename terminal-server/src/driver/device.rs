@@ -136,9 +136,9 @@ impl Device {
         if due { Some(self.retry_at) } else { None }
     }
 
-    /// Waits until a read (if `reading`) or a write that found no room is worth trying, or a wire
-    /// has moved.
-    pub(crate) async fn ready(&mut self, reading: bool) -> Ready {
+    /// Waits until a read (if `reading`) or, if `writing`, a write that found no room is worth
+    /// trying, or a wire has moved.
+    pub(crate) async fn ready(&mut self, reading: bool, writing: bool) -> Ready {
         let Self { port: Some(port), watch, full, .. } = self else {
             return std::future::pending().await;
         };
@@ -151,7 +151,7 @@ impl Device {
         // What a wait fails with, the read or write that follows finds too.
         tokio::select! {
             _ = port.readable(), if reading => Ready::Input,
-            _ = port.writable(), if *full => Ready::Room,
+            _ = port.writable(), if *full && writing => Ready::Room,
             state = wires => Ready::Wires(state),
         }
     }
