@@ -207,7 +207,7 @@ fn output(world: &mut World, id: ClientId, count: usize) {
     let position = world.line.snapshot().position;
     let bytes = vec![id as u8; count.min(2048)].into();
     let seen = world.clients.get(&id).map_or(0, |peer| peer.seen);
-    let ack = (count % 3 == 0).then_some(seen);
+    let ack = count.is_multiple_of(3).then_some(seen);
     world.frame(id, Frame::Output(Output { position, ack, note: note(count as u8), bytes }));
 }
 

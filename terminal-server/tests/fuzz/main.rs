@@ -40,7 +40,7 @@ fn generated_histories() {
     let mut seed = [0; 8];
     rand::rngs::SysRng.try_fill_bytes(&mut seed).unwrap();
     let seed = std::env::var("LINEKEEPER_SEED")
-        .map_or(u64::from_ne_bytes(seed), |given| given.parse().unwrap());
+        .map_or_else(|_| u64::from_ne_bytes(seed), |given| given.parse().unwrap());
     println!("again with LINEKEEPER_SEED={seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     for _ in 0..CASES {

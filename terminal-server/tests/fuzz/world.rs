@@ -182,7 +182,7 @@ impl World {
     pub(crate) fn done(&mut self) {
         let Some(deed) = self.doing.take() else { return };
         self.settings = deed.settings.unwrap_or(self.settings);
-        let signals = (self.now.as_nanos() % 3 == 0).then_some(Signals::CTS);
+        let signals = self.now.as_nanos().is_multiple_of(3).then_some(Signals::CTS);
         self.line.handle_done(Outcome { settings: self.settings, signals }, self.now);
         self.settle();
     }

@@ -46,8 +46,7 @@ fn a_thousand_connections_at_once_that_say_nothing() {
 fn an_address_may_not_have_all_there_is() {
     let scene = Scene::with("[limits]\naddress_clients = 100\n");
     let address = scene.stand.at(OPEN);
-    let crowd: Vec<_> =
-        (0..500).map(|_| connect(scene.stand.at(LINE)).into()).collect::<Vec<TcpStream>>();
+    let crowd: Vec<_> = (0..500).map(|_| connect(scene.stand.at(LINE))).collect();
     eventually(|| scene.stand.refused("crowding") >= 380);
     assert!(connect(address).write_all(b"x").is_ok(), "the kernel accepts, the server does not");
     drop(crowd);

@@ -61,7 +61,7 @@ fn random_bytes_wherever_somebody_listens() {
     let mut seed = [0; 8];
     rand::rngs::SysRng.try_fill_bytes(&mut seed).unwrap();
     let seed = std::env::var("LINEKEEPER_SEED")
-        .map_or(u64::from_ne_bytes(seed), |given| given.parse().unwrap());
+        .map_or_else(|_| u64::from_ne_bytes(seed), |given| given.parse().unwrap());
     println!("again with LINEKEEPER_SEED={seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     let scene = Scene::start();

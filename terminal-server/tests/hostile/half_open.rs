@@ -14,6 +14,11 @@ struct Network {
     name: String,
 }
 
+/// The first three numbers of the addresses on one of the two ways: another test's may be there.
+fn net(way: u8) -> String {
+    format!("10.{}.{}", 200 + way, std::process::id() % 256)
+}
+
 fn ip(arguments: &str) -> bool {
     let output = Command::new("ip").args(arguments.split(' ')).output();
     output.is_ok_and(|output| output.status.success())
@@ -33,9 +38,10 @@ impl Network {
         let name = &network.name;
         for (way, n) in [("a", 1), ("b", 2)] {
             assert!(ip(&format!("link add {name}{way} type veth peer name e{way} netns {name}")));
-            assert!(ip(&format!("addr add 10.213.{n}.2/24 dev {name}{way}")));
+            let net = net(n);
+            assert!(ip(&format!("addr add {net}.2/24 dev {name}{way}")));
             assert!(ip(&format!("link set {name}{way} up")));
-            assert!(ip(&format!("-n {name} addr add 10.213.{n}.1/24 dev e{way}")));
+            assert!(ip(&format!("-n {name} addr add {net}.1/24 dev e{way}")));
             assert!(ip(&format!("-n {name} link set e{way} up")));
         }
         Some(network)
@@ -58,10 +64,10 @@ impl Drop for Network {
 const LINES: &str = r#"
 [line.idle]
 virtual = "DIR/idle"
-listen = [{ speech = "raw", address = "10.213.1.1:4001" }]
+listen = [{ speech = "raw", address = "NET.1:4001" }]
 [line.busy]
 virtual = "DIR/busy"
-listen = [{ speech = "telnet", address = "10.213.1.1:4002" }]
+listen = [{ speech = "telnet", address = "NET.1:4002" }]
 [line.replaced]
 virtual = "DIR/replaced"
 on_busy = "replace"
@@ -69,7 +75,7 @@ listen = [{ speech = "raw", address = "0.0.0.0:4003" }]
 [line.leased]
 virtual = "DIR/leased"
 groups = ["crew"]
-listen = [{ speech = "line", address = "10.213.1.1:4004" }]
+listen = [{ speech = "line", address = "NET.1:4004" }]
 "#;
 
 #[test]
@@ -77,10 +83,11 @@ fn a_half_open_holder_is_gone_in_under_ten_seconds_or_at_once_by_policy() {
     let Some(network) = Network::new() else { return };
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &network.name, env!("CARGO_BIN_EXE_terminal-server")]);
-    let mut stand = Stand::start_in(LINES, command);
-    let to = |way: u8, port: u16| connect(([10, 213, way, 1], port).into());
+    let mut stand = Stand::start_in(&LINES.replace("NET", &net(1)), command);
+    let at = |way: u8, port: u16| format!("{}.1:{port}", net(way)).parse().unwrap();
+    let to = |way: u8, port: u16| connect(at(way, port));
     let mut gone = vec![to(1, 4001), to(1, 4002), to(1, 4003)];
-    let (mut leased, _) = Client::granted(([10, 213, 1, 1], 4004).into(), "leased", "alpha");
+    let (mut leased, _) = Client::granted(at(1, 4004), "leased", "alpha");
     let held = |line: &str| stand.line(line)["state"] == "held";
     let lines = ["idle", "busy", "replaced", "leased"];
     eventually(|| lines.iter().all(|line| held(line)));
