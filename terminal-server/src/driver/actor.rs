@@ -62,6 +62,9 @@ pub(crate) struct Actor {
     about: Option<Address>,
     /// Something was announced that its task has not had a chance to send.
     announced: bool,
+    /// Wake-ups since others had their turn: without one a flood on this line would be the whole
+    /// daemon's, as this loop need not sleep then.
+    turns: u32,
     stopping: bool,
 }
 
@@ -127,6 +130,7 @@ impl Actor {
             doing: None,
             timer,
             announced: false,
+            turns: 0,
             stopping: false,
         }
     }
@@ -151,7 +155,9 @@ impl Actor {
     }
 
     async fn wait(&mut self, shutdown: &CancellationToken, until: Option<Time>) -> Wake {
-        if std::mem::take(&mut self.announced) {
+        self.turns += 1;
+        if std::mem::take(&mut self.announced) || self.turns > TURNS {
+            self.turns = 0;
             // The beacon of a change goes out before this loop does anything more.
             tokio::task::yield_now().await;
         }
@@ -294,6 +300,8 @@ async fn finished(work: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
     }
 }
 
+/// Wake-ups before other lines have their turn: each is some work, and a rest costs a system call.
+const TURNS: u32 = 8;
 /// Reads at the end: more than any driver keeps.
 const LAST_READS: usize = 64;
 /// How long a frame that was started may take to be finished at the end, beyond its own time.

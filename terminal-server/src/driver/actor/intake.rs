@@ -101,7 +101,8 @@ impl Actor {
 
     /// Reads a client's socket, for one turn at most.
     pub(super) fn read_peer(&mut self, id: ClientId) {
-        for _ in 0..TURN {
+        let bulk = self.peers.get(id).is_some_and(|peer| peer.speaks_bytes());
+        for _ in 0..if bulk { BULK_TURN } else { TURN } {
             let wanted = self.line.wants_bytes(id);
             let Some(peer) = self.peers.get(id) else { return };
             if !peer.may_read() || (peer.speaks_bytes() && !wanted) {
@@ -220,6 +221,8 @@ impl Actor {
 
 /// Frames, or pieces of them, taken from one client before the others have their turn.
 const TURN: usize = 64;
+/// The same of one that speaks bytes: each piece may be long, and full of telnet's commands.
+const BULK_TURN: usize = 4;
 /// Reads of the device before the clients have their turn.
 const DEVICE_TURN: usize = 4;
 /// One read of the device: all that its driver keeps.
