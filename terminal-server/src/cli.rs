@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use daemon::args::host_name;
 use daemon::{Exit, Failure, LogFormat, OrExit};
-use sys::{LineSettings, PtyAccess};
+use sys::{DeviceName, DeviceNameError, LineSettings, PtyAccess};
 use wire::{Key, Name};
 
 use crate::config::values;
@@ -116,12 +116,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ONE_LINE, help_heading = "Lines")]
     pub config: Option<PathBuf>,
 
-    /// Serial device, with its settings unless they are 9600,8N1: /dev/ttyUSB0,115200,7E1,rtscts
+    /// Serial device, with its settings unless they are 9600,8N1: /dev/ttyUSB0,115200,7E1,rtscts or
+    /// usb:serial=A10KZP45,9600,8N1
     #[arg(long, value_name = "DEVICE[,SETTINGS]", help_heading = "Line")]
-    pub serial: Option<PortText>,
+    pub serial: Option<SerialText>,
     /// Make a pseudo terminal and link its far end here; the settings give its pace
     #[arg(long = "virtual", value_name = "LINK[,SETTINGS]", help_heading = "Line")]
-    pub virtual_link: Option<PortText>,
+    pub virtual_link: Option<LinkText>,
     /// Name of the line [default: the file name of the device or link]
     #[arg(long, value_name = "NAME", help_heading = "Line")]
     pub line: Option<Name>,
@@ -214,11 +215,20 @@ pub struct ServeArgs {
     pub json: bool,
 }
 
-/// A device or link, and its line's settings.
+/// A device and its line's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortText {
-    /// The file.
-    pub path: PathBuf,
+pub struct SerialText {
+    /// The device.
+    pub name: DeviceName,
+    /// The settings, given or usual.
+    pub settings: LineSettings,
+}
+
+/// A link and its line's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkText {
+    /// The link.
+    pub link: PathBuf,
     /// The settings, given or usual.
     pub settings: LineSettings,
 }
@@ -255,22 +265,43 @@ pub enum OnBusyArg {
     Observe,
 }
 
-impl FromStr for PortText {
+impl FromStr for SerialText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (path, settings) = match text.split_once(',') {
-            Some((path, settings)) => {
-                let parsed = settings.parse::<LineSettings>();
-                (path, parsed.map_err(|error| error.to_string())?)
-            }
-            None => (text, LineSettings::new(USUAL_BAUD)),
-        };
-        if path.is_empty() {
-            return Err("there is no file name before the settings".to_owned());
-        }
-        Ok(Self { path: path.into(), settings })
+        let (name, settings) = split_settings(text)?;
+        let name = name.parse().map_err(|error: DeviceNameError| error.to_string())?;
+        Ok(Self { name, settings })
     }
+}
+
+impl FromStr for LinkText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (link, settings) = split_settings(text)?;
+        Ok(Self { link: link.into(), settings })
+    }
+}
+
+/// A name, and the settings behind it or the usual ones.
+fn split_settings(text: &str) -> Result<(&str, LineSettings), String> {
+    let begins_settings = |(at, _): &(usize, &str)| {
+        // The parts of a USB name are separated by commas, too; none of them is a bare number.
+        let next = text[at + 1..].split(',').next().unwrap_or_default();
+        !text.starts_with("usb:") || next.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let (name, settings) = match text.match_indices(',').find(begins_settings) {
+        Some((at, _)) => {
+            let parsed = text[at + 1..].parse::<LineSettings>();
+            (&text[..at], parsed.map_err(|error| error.to_string())?)
+        }
+        None => (text, LineSettings::new(USUAL_BAUD)),
+    };
+    if name.is_empty() {
+        return Err("there is no file name before the settings".to_owned());
+    }
+    Ok((name, settings))
 }
 
 impl ServeArgs {
@@ -280,11 +311,11 @@ impl ServeArgs {
     /// What does not fit together, or a key file that is not to be used.
     pub fn options(&self) -> Result<Options, Failure> {
         let port = match (&self.serial, &self.virtual_link) {
-            (Some(PortText { path, settings }), None) => {
-                PortOptions::Tty { path: path.clone(), settings: *settings }
+            (Some(SerialText { name, settings }), None) => {
+                PortOptions::Tty { name: name.clone(), settings: *settings }
             }
-            (None, Some(PortText { path, settings })) => {
-                let (link, access) = (path.clone(), PtyAccess::default());
+            (None, Some(LinkText { link, settings })) => {
+                let (link, access) = (link.clone(), PtyAccess::default());
                 PortOptions::Virtual { link, settings: *settings, access }
             }
             _ => return Err(Failure::new(Exit::Usage, "give --serial or --virtual, and only one")),
@@ -294,7 +325,7 @@ impl ServeArgs {
         }
         let name = match &self.line {
             Some(line) => line.clone(),
-            None => line_of(port.path())?,
+            None => line_of(&port)?,
         };
         let server = match &self.name {
             Some(name) => name.clone(),
@@ -382,11 +413,15 @@ impl ServeArgs {
     }
 }
 
-/// A line's name from its file's.
-fn line_of(path: &Path) -> Result<Name, Failure> {
-    let file = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let cure = || format!("the file name of {} makes no line name; pass --line", path.display());
-    tidy(file).parse::<Name>().map_err(|_| cure()).or_exit(Exit::Usage)
+/// A line's name from its file's, or from its adapter's.
+fn line_of(port: &PortOptions) -> Result<Name, Failure> {
+    let device = port.name();
+    let name = match port {
+        PortOptions::Tty { name: DeviceName::Usb(_), .. } => device.as_str(),
+        _ => Path::new(&device).file_name().and_then(OsStr::to_str).unwrap_or_default(),
+    };
+    let cure = || format!("{device} makes no line name; pass --line");
+    tidy(name).parse::<Name>().map_err(|_| cure()).or_exit(Exit::Usage)
 }
 
 /// As much of `text` as fits a name, what does not belong there replaced.

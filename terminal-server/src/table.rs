@@ -38,8 +38,8 @@ pub fn of_config(config: &Config) -> String {
         let groups: Vec<_> = groups.iter().map(|group| group.group.to_string()).collect();
         let listeners: Vec<_> = listeners.iter().map(listener).collect();
         let device = match port {
-            PortOptions::Tty { path, .. } => path.display().to_string(),
-            PortOptions::Virtual { link, .. } => format!("virtual {}", link.display()),
+            PortOptions::Tty { .. } => port.name(),
+            PortOptions::Virtual { .. } => format!("virtual {}", port.name()),
         };
         let groups = if groups.is_empty() { "-".to_owned() } else { groups.join(", ") };
         let settings = port.settings().to_string();
@@ -99,7 +99,11 @@ fn of_line(line: &LineReport) -> Table {
         None => "DOWN".to_owned(),
         Some(trouble) => format!("DOWN: {trouble}"),
     };
-    table.add_row(["line", &format!("{} on {}, {up}", line.line, line.device)]);
+    let mut device = line.device.clone();
+    if let Some(path) = line.path.as_ref().filter(|path| **path != device) {
+        device += &format!(" ({path})");
+    }
+    table.add_row(["line", &format!("{} on {device}, {up}", line.line)]);
     table.add_row(["state", &state(line)]);
     table.add_row(["epoch", &line.epoch]);
     let LineReport { acked, delivered, end, clients, .. } = line;

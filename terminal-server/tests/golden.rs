@@ -28,7 +28,8 @@ fn check(name: &str, text: &str) {
 fn held() -> LineReport {
     LineReport {
         line: "pms".to_owned(),
-        device: "/dev/ttyUSB0".to_owned(),
+        device: "usb:serial=A10KZP45".to_owned(),
+        path: Some("/dev/ttyUSB0".to_owned()),
         up: true,
         trouble: None,
         state: "held".to_owned(),
@@ -84,6 +85,7 @@ fn a_held_line() {
 #[test]
 fn a_free_line_that_is_down_and_kept_for_somebody() {
     let line = LineReport {
+        path: None,
         up: false,
         state: "free".to_owned(),
         cause: Some("reserved".to_owned()),
@@ -99,7 +101,8 @@ fn a_free_line_that_is_down_and_kept_for_somebody() {
 #[test]
 fn several_lines() {
     let trouble = Some("/dev/ttyUSB1: no such device".to_owned());
-    let mut absent = LineReport { line: "cdr".to_owned(), up: false, trouble, ..held() };
+    let (line, device) = ("cdr".to_owned(), "/dev/ttyUSB1".to_owned());
+    let mut absent = LineReport { line, device, path: None, up: false, trouble, ..held() };
     absent.state = "free".to_owned();
     let mut report = report(held());
     check(

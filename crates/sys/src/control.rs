@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use rustix::termios::{QueueSelector, tcflush};
-use wire::{LineSettings, SettingsError, SignalChange, Signals};
+use rustix::termios::{Action, QueueSelector, tcflow, tcflush};
+use wire::{Flow, LineSettings, SettingsError, SignalChange, Signals};
 
 use crate::modem::{self, LineCounts, Set};
 use crate::termios::{Difference, apply, in_force};
@@ -113,6 +113,28 @@ impl Control {
             }
         }
         Ok(took)
+    }
+
+    /// Asks the far end to wait (`on`) or to go on, the way `flow` has for that: RTS, or an XOFF and
+    /// an XON. Without flow control there is none, nor at the master of a pseudo terminal.
+    ///
+    /// # Errors
+    /// [`ControlError::Closed`] or [`ControlError::Io`].
+    pub fn set_throttle(&self, flow: Flow, on: bool) -> Result<(), ControlError> {
+        let port = self.open()?;
+        let asked = match flow {
+            _ if port.kind == Kind::Master => Ok(()),
+            Flow::None => Ok(()),
+            Flow::RtsCts => {
+                let change = SignalChange { rts: Some(!on), ..SignalChange::default() };
+                set_outputs(port.fd.as_fd(), change)
+            }
+            Flow::XonXoff => {
+                let action = if on { Action::IOff } else { Action::IOn };
+                tcflow(&port.fd, action).map_err(io::Error::from)
+            }
+        };
+        port.optional("hold the far end back", asked).map(drop)
     }
 
     /// The levels now, or `None` where there are no modem lines.
@@ -291,6 +313,27 @@ mod tests {
 
     fn settings(text: &str) -> LineSettings {
         text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_far_end_is_asked_to_wait_and_to_go_on() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let port = SerialPort::open_tty(pty.slave_path(), &settings("9600,8N1")).unwrap();
+        let mut far = SerialPort::from(pty);
+        for (flow, on) in [(Flow::XonXoff, true), (Flow::RtsCts, true), (Flow::None, true)] {
+            port.control().set_throttle(flow, on).unwrap();
+        }
+        far.control().set_throttle(Flow::XonXoff, true).unwrap();
+        port.control().set_throttle(Flow::XonXoff, false).unwrap();
+        let mut buf = [0; 8];
+        let mut said = Vec::new();
+        while said.len() < 2 {
+            let reading =
+                tokio::time::timeout(std::time::Duration::from_secs(5), far.read(&mut buf));
+            let count = reading.await.expect("in time").unwrap();
+            said.extend_from_slice(&buf[..count]);
+        }
+        assert_eq!(said, [0x13, 0x11], "XOFF, then XON, and no more");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use daemon::LogFormat;
@@ -249,11 +249,11 @@ impl<'t> Reading<'t, '_> {
 
     /// No two lines may have one device.
     fn devices(&mut self, lines: &[LineOptions], section: &Section<'t>) {
-        let mut seen: BTreeMap<PathBuf, &Name> = BTreeMap::new();
+        let mut seen: BTreeMap<String, &Name> = BTreeMap::new();
         for line in lines {
-            if let Some(other) = seen.insert(line.port.path().to_owned(), &line.line) {
-                let path = line.port.path().display();
-                let message = format!("{path} is the device of line {other} already");
+            let device = line.port.name();
+            if let Some(other) = seen.insert(device.clone(), &line.line) {
+                let message = format!("{device} is the device of line {other} already");
                 self.findings.add(&section.place_of(line.line.as_str()), message);
             }
         }

@@ -80,11 +80,11 @@ impl Draft {
         section: &mut Section<'_>,
         findings: &mut Findings<'_>,
     ) -> Option<PortOptions> {
-        let serial = section.read(findings, "serial", path);
+        let serial = section.read(findings, "serial", parsed);
         let link = section.read(findings, "virtual", virtual_link);
         let settings = self.settings;
         match (serial, link) {
-            (Some(path), None) => Some(PortOptions::Tty { path, settings }),
+            (Some(name), None) => Some(PortOptions::Tty { name, settings }),
             (None, Some((link, access))) => Some(PortOptions::Virtual { link, settings, access }),
             _ => {
                 findings.add(&section.place(), "give the line `serial` or `virtual`, and only one");

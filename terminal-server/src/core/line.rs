@@ -238,6 +238,10 @@ impl Line {
             return;
         }
         self.up = up;
+        if up && !self.config.keeps_when_closed {
+            // What came meanwhile was read by nobody, and has no offsets.
+            self.input.mark(EventKind::Gap(u64::MAX));
+        }
         self.input.mark(if up { EventKind::Up } else { EventKind::Down });
         if !up {
             self.output.device_gone();

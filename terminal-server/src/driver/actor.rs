@@ -16,9 +16,11 @@ use wire::{Frame, Name, ObserveFrom, Signals, Time};
 
 use super::beacons::Boards;
 use super::clock::now;
-use super::device::{self, Device, DeviceError, Doing, Ready};
+use super::device::{self, Device, Doing, Ready};
 use super::keeping::Keeping;
+use super::lines::OPEN_PATIENCE;
 use super::listener::Arrival;
+use super::opener::DeviceError;
 use super::peers::{Found, Peer, Peers};
 use super::pulse::Beat;
 use super::question::{Attach, AttachFrom, ClientReport, Kick, LineQuestion};
@@ -242,6 +244,8 @@ impl Actor {
         self.links.arrivals.close();
         self.line.handle_stop(begun);
         self.settle();
+        // What the far end sends from now on is read at the end, or waits there.
+        let throttling = self.device.throttle();
         let frame = (begun + FRAME_GRACE + self.frame_time, begun + LAST_WORDS);
         while let Some(until) = self.stopped(frame) {
             let wake = self.wait(shutdown, Some(until)).await;
@@ -250,16 +254,28 @@ impl Actor {
         if !self.line.is_stopped() {
             tracing::warn!(line = %self.name, "a frame could not be finished in time");
         }
+        if let Some(throttling) = throttling {
+            let _ = tokio::time::timeout(LAST_WORDS, throttling).await;
+        }
         self.look_once_more().await;
         if let Some(storing) = self.storing.take() {
             let _ = storing.await;
+        }
+        if let Some(opening) = self.opening.take()
+            && let Ok(Ok(opened)) = tokio::time::timeout(OPEN_PATIENCE, opening).await
+        {
+            // To be closed in order, before somebody opens it next.
+            let _ = self.device.opened(opened, now());
         }
         (self.line.save(), self.device)
     }
 
     /// `None` when all has been done or its time is over, else when to look again at the latest.
-    fn stopped(&self, (frame_until, words_until): (Time, Time)) -> Option<Time> {
+    fn stopped(&mut self, (frame_until, words_until): (Time, Time)) -> Option<Time> {
         let now = now();
+        if let Some(count) = self.device.holds() {
+            self.line.handle_port_holds(count, now);
+        }
         let frame = if !self.line.is_stopped() {
             Some(frame_until)
         } else {

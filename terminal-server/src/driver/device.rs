@@ -1,30 +1,28 @@
 //! The line's device: opened once, and again whenever it has gone.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use sys::parmrk::{Decoder, Piece};
-use sys::{
-    Control, LineCounts, LineState, PortError, Pty, PtyError, SerialPort, SignalWatch, Slave, Tty,
-    TtyError,
-};
-use thiserror::Error;
+use sys::{Control, LineCounts, LineState, PortError, SerialPort, SignalWatch};
 use tokio::task::JoinHandle;
 use wire::{EventKind, LineSettings, Parity, Signals, Time};
 
+use super::opener::{DeviceError, Opener, Stance, may_throttle};
 use super::options::PortOptions;
-use super::policies::Policies;
 use crate::core::{Deed, Outcome};
 
 /// A device that may be there or not.
 #[derive(Debug)]
 pub(crate) struct Device {
-    options: PortOptions,
-    policies: Policies,
+    opener: Opener,
     port: Option<SerialPort>,
     /// How the line is set at present: so it is opened again.
-    settings: LineSettings,
+    stance: Stance,
+    /// With what it is being opened.
+    trying: Stance,
+    /// A port that has gone, being closed: close(2) may wait for its driver.
+    closing: Option<JoinHandle<()>>,
     /// Tells of the wires of the open port.
     watch: Option<SignalWatch>,
     /// Undoes the marks of line errors, where they are asked for.
@@ -38,20 +36,6 @@ pub(crate) struct Device {
     full: bool,
     /// Why it is not open.
     trouble: Option<String>,
-}
-
-/// Why the device cannot be opened. Nothing stays open or locked.
-#[derive(Debug, Error)]
-pub enum DeviceError {
-    /// A serial device.
-    #[error(transparent)]
-    Tty(#[from] TtyError),
-    /// A pseudo terminal of our own.
-    #[error(transparent)]
-    Virtual(#[from] PtyError),
-    /// The try ended without a result.
-    #[error("the try was not finished")]
-    Unfinished,
 }
 
 /// What the device is ready for.
@@ -83,16 +67,14 @@ pub(crate) enum Doing {
 
 impl Device {
     /// What the first try to open it came to. If it failed, others follow.
-    pub(crate) fn new(
-        (options, policies): (PortOptions, Policies),
-        opened: Result<SerialPort, DeviceError>,
-        now: Time,
-    ) -> Self {
+    pub(crate) fn new(opener: Opener, opened: Result<SerialPort, DeviceError>, now: Time) -> Self {
+        let stance = Stance::new(*opener.port().settings());
         let mut device = Self {
-            settings: *options.settings(),
-            options,
-            policies,
+            opener,
             port: None,
+            stance,
+            trying: stance,
+            closing: None,
             watch: None,
             decoder: None,
             counts: None,
@@ -119,14 +101,19 @@ impl Device {
     }
 
     /// The name a user knows it by.
-    pub(crate) fn path(&self) -> &Path {
-        self.options.path()
+    pub(crate) fn name(&self) -> String {
+        self.opener.port().name()
+    }
+
+    /// The file that the name stands for, as long as it is open.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.port.as_ref().map(SerialPort::path)
     }
 
     /// Whether what arrives while we are not running is still there at the next start: only in a
     /// pseudo terminal that belongs to somebody else.
     pub(crate) fn keeps_when_closed(&self) -> bool {
-        matches!(self.options, PortOptions::Tty { .. })
+        matches!(self.opener.port(), PortOptions::Tty { .. })
             && self.port.as_ref().is_some_and(SerialPort::is_pty)
     }
 
@@ -166,7 +153,7 @@ impl Device {
     pub(crate) fn sort(&mut self, read: &[u8], mut found: impl FnMut(Found<'_>)) {
         let Some(decoder) = &mut self.decoder else { return found(Found::Bytes(read)) };
         // Whether the parity bit or the stop bit was wrong only the driver's counts can tell.
-        let kind = match self.settings.parity {
+        let kind = match self.stance.settings.parity {
             Parity::None => EventKind::Framing,
             _ => EventKind::Parity,
         };
@@ -193,24 +180,39 @@ impl Device {
     }
 
     /// Does what a client asked of the device, on a thread that may wait for the driver.
-    pub(crate) fn perform(&self, deed: Deed) -> Doing {
-        let (settings, is_pty) = (self.settings, self.is_pty());
+    pub(crate) fn perform(&mut self, deed: Deed) -> Doing {
+        let (settings, is_pty) = (self.stance.settings, self.is_pty());
+        // Now and not when it is done: it may be opened again before that.
+        self.stance.settings = deed.settings.unwrap_or(settings);
+        let wires = &mut self.stance.wires;
+        wires.dtr = deed.signals.dtr.or(wires.dtr);
+        wires.rts = deed.signals.rts.or(wires.rts);
+        wires.brk = deed.signals.brk.or(wires.brk);
         let control = self.port.as_ref().map(SerialPort::control);
-        match control.filter(|_| !matches!(self.options, PortOptions::Virtual { .. })) {
+        match control.filter(|_| !matches!(self.opener.port(), PortOptions::Virtual { .. })) {
             Some(control) => Doing::Later(tokio::task::spawn_blocking(move || {
                 perform(&control, &deed, settings, is_pty)
             })),
             // Without a device, or one of our own making, it is remembered.
-            None => {
-                let settings = deed.settings.unwrap_or(settings);
-                Doing::Done(Outcome { settings, signals: None })
-            }
+            None => Doing::Done(Outcome { settings: self.stance.settings, signals: None }),
         }
     }
 
     /// A deed is done: so the line is set from now on.
     pub(crate) fn set(&mut self, settings: LineSettings) {
-        self.settings = settings;
+        self.stance.settings = settings;
+    }
+
+    /// Asks the far end to send nothing more, where it can be asked.
+    pub(crate) fn throttle(&self) -> Option<JoinHandle<()>> {
+        let flow = self.stance.settings.flow;
+        let port = self.port.as_ref().filter(|port| may_throttle(flow, port.is_pty()))?;
+        let control = port.control();
+        Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = control.set_throttle(flow, true) {
+                tracing::warn!(%error, "the far end is not held back");
+            }
+        }))
     }
 
     fn is_pty(&self) -> bool {
@@ -240,8 +242,7 @@ impl Device {
 
     /// It has gone: it is closed, and looked for again, the sooner the longer it had lasted.
     pub(crate) fn gone(&mut self, error: &PortError, now: Time) {
-        self.watch = None;
-        self.port = None;
+        self.shut();
         self.trouble = Some(error.to_string());
         self.full = false;
         self.retry_after = if now.since(self.opened) > RETRY_LONGEST {
@@ -252,22 +253,53 @@ impl Device {
         self.retry_at = now + self.retry_after;
     }
 
-    /// Begins to open it again, where waiting for a driver holds up nothing else. Until
-    /// [`Device::opened`] is told what came of it, no other try is due.
-    pub(crate) fn retry(&mut self) -> JoinHandle<Result<SerialPort, DeviceError>> {
-        self.retry_at = Time::NEVER;
-        let (options, policies) = (self.options.clone(), self.policies.clone());
-        let settings = self.settings;
-        tokio::task::spawn_blocking(move || open(&options, &policies, &settings))
+    /// Begins to close what is open, where waiting for a driver holds up nothing else.
+    fn shut(&mut self) {
+        if let Some(port) = self.port.take() {
+            let watch = self.watch.take();
+            self.closing = Some(tokio::task::spawn_blocking(move || drop((watch, port))));
+        }
     }
 
-    /// What [`Device::retry`] came to; each failure doubles the time to the next try.
+    /// Closes it, and waits for that: it may be opened again next.
+    pub(crate) async fn close(mut self) {
+        // At most one is there to be closed: it is opened when the last one is closed.
+        self.shut();
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.await;
+        }
+    }
+
+    /// Begins to open it again, when it is closed. Until [`Device::opened`] is told what came of
+    /// it, no other try is due.
+    pub(crate) fn retry(&mut self) -> JoinHandle<Result<SerialPort, DeviceError>> {
+        self.retry_at = Time::NEVER;
+        self.trying = self.stance;
+        let (opener, stance, closing) = (self.opener.clone(), self.stance, self.closing.take());
+        tokio::spawn(async move {
+            if let Some(closing) = closing {
+                let _ = closing.await;
+            }
+            let opening = tokio::task::spawn_blocking(move || opener.open(&stance));
+            opening.await.unwrap_or(Err(DeviceError::Unfinished))
+        })
+    }
+
+    /// What [`Device::retry`] came to: whether it is there. Each failure doubles the time to the
+    /// next try.
     pub(crate) fn opened(
         &mut self,
         opened: Result<SerialPort, DeviceError>,
         now: Time,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<bool, DeviceError> {
         match opened {
+            // A client wanted it otherwise meanwhile.
+            Ok(port) if self.trying != self.stance => {
+                self.port = Some(port);
+                self.shut();
+                self.retry_at = now;
+                Ok(false)
+            }
             Ok(port) => {
                 let control = port.control();
                 self.watch = control.watch_signals().ok();
@@ -276,7 +308,7 @@ impl Device {
                 self.port = Some(port);
                 self.trouble = None;
                 self.opened = now;
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 self.retry_after = (self.retry_after * 2).min(RETRY_LONGEST);
@@ -288,31 +320,6 @@ impl Device {
     }
 }
 
-/// Opens a port; may wait for a driver.
-pub(crate) fn open(
-    options: &PortOptions,
-    policies: &Policies,
-    settings: &LineSettings,
-) -> Result<SerialPort, DeviceError> {
-    match options {
-        PortOptions::Tty { path, .. } => {
-            // A pseudo terminal has no line errors, and marks would cost it its fast path.
-            let marks = !is_pseudo_terminal(path);
-            Ok(Tty::open_with(path, settings, &policies.open_policy(marks))?.into())
-        }
-        PortOptions::Virtual { link, access, .. } => {
-            // Held, as a cable stays plugged in while the program at its far end comes and goes.
-            Ok(Pty::open_with(Some(link), Slave::Held, *access)?.into())
-        }
-    }
-}
-
-/// Unix98 pseudo terminals have the majors 136 to 143 (Linux, devices.txt).
-fn is_pseudo_terminal(path: &Path) -> bool {
-    let major = |device: u64| device >> 8 & 0xfff;
-    path.metadata().is_ok_and(|meta| (136..=143).contains(&major(meta.rdev())))
-}
-
 /// On a thread that may wait.
 fn perform(control: &Control, deed: &Deed, now: LineSettings, is_pty: bool) -> Outcome {
     let settings = match deed.settings {
@@ -321,6 +328,8 @@ fn perform(control: &Control, deed: &Deed, now: LineSettings, is_pty: bool) -> O
             // A pseudo terminal drops parity and data bits without a word; nobody is the worse.
             Ok(_) if is_pty => wanted,
             Ok(in_force) => in_force,
+            // When the device is back it is opened so.
+            Err(error) if error.is_gone() => wanted,
             Err(error) => {
                 tracing::warn!(%error, "settings refused");
                 now

@@ -1,10 +1,11 @@
 //! The lines that run, each in a task of its own: started, stopped, and changed alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sys::{BootTimer, SerialPort, TtyError};
+use sys::{BootTimer, ResolveError, SerialPort, TtyError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -14,12 +15,12 @@ use wire::frame::MAX_OUTPUT;
 use super::actor::{Actor, Links};
 use super::asker::{Asker, QUESTIONS};
 use super::clock::now;
-use super::device::{self, Device, DeviceError};
+use super::device::Device;
 use super::heralds::Heralds;
 use super::keeping::{self, Keeping, Memory};
 use super::listeners::Listeners;
-use super::options::{LineOptions, Missing, Options, PortOptions};
-use super::policies::Policies;
+use super::opener::{DeviceError, Opener, Stance};
+use super::options::{LineOptions, Missing, Options};
 use super::pulse::Pulse;
 use super::server::StartError;
 use super::state::{StateDir, StateError};
@@ -89,8 +90,8 @@ impl Lines {
         let ReadyLine { options, device, timer } = ready;
         let name = options.line.clone();
         if let Some(reason) = device.trouble() {
-            let path = device.path().display();
-            tracing::warn!(line = %name, %path, up = false, reason, "device");
+            let device = device.name();
+            tracing::warn!(line = %name, device, up = false, reason, "device");
         }
         let boards = self.heralds.boards(&options);
         boards.raise(start.number);
@@ -182,12 +183,13 @@ impl Lines {
         new.state.clone_from(&old.state);
         new.status.clone_from(&old.status);
         new.limits = old.limits;
+        new.root.clone_from(&old.root);
         new.beacons = old.beacons.clone();
     }
 
     /// Opens, takes over what was left, starts. A line for which that fails is logged and left out.
     async fn begin(&mut self, lines: Vec<LineOptions>) {
-        let ready = match open(lines, Missing::Wait).await {
+        let ready = match open(lines, Missing::Wait, &self.options.root).await {
             Ok(ready) => ready,
             Err(error) => return tracing::error!(%error, "the lines cannot be started"),
         };
@@ -307,15 +309,18 @@ async fn in_state<T: Send + 'static>(
 pub(crate) async fn open(
     lines: Vec<LineOptions>,
     missing: Missing,
+    root: &Path,
 ) -> Result<Vec<ReadyLine>, StartError> {
-    let ports = lines.iter().map(|line| (line.port.clone(), line.policies.clone())).collect();
+    let opener = |line: &LineOptions| Opener::new(line.port.clone(), line.policies.clone(), root);
+    let openers: Vec<_> = lines.iter().map(opener).collect();
+    let opened = open_ports(openers.clone()).await;
     let mut ready = Vec::with_capacity(lines.len());
-    for (options, opened) in lines.into_iter().zip(open_ports(ports).await) {
+    for ((options, opener), opened) in lines.into_iter().zip(openers).zip(opened) {
         let opened = match opened {
             Err(error) if !may_be(missing, &error) => return Err(error.into()),
             opened => opened,
         };
-        let device = Device::new((options.port.clone(), options.policies.clone()), opened, now());
+        let device = Device::new(opener, opened, now());
         let timer = BootTimer::new().map_err(StartError::Timer)?;
         ready.push(ReadyLine { options, device, timer });
     }
@@ -325,16 +330,21 @@ pub(crate) async fn open(
 fn may_be(missing: Missing, error: &DeviceError) -> bool {
     match missing {
         Missing::Wait => true,
-        Missing::WaitForAbsent => matches!(error, DeviceError::Tty(TtyError::NoDevice(_))),
+        Missing::WaitForAbsent => matches!(
+            error,
+            DeviceError::Tty(TtyError::NoDevice(_))
+                | DeviceError::Name(ResolveError::Absent { .. })
+                | DeviceError::Moved(_)
+        ),
         Missing::Fail => false,
     }
 }
 
 /// Opens ports where waiting for a driver holds up nothing else, nor for ever.
-async fn open_ports(ports: Vec<(PortOptions, Policies)>) -> Vec<Result<SerialPort, DeviceError>> {
+async fn open_ports(openers: Vec<Opener>) -> Vec<Result<SerialPort, DeviceError>> {
     let turns = Arc::new(Semaphore::new(OPENING));
-    let open = |port| tokio::spawn(open_port(port, turns.clone()));
-    let tasks: Vec<_> = ports.into_iter().map(open).collect();
+    let open = |opener| tokio::spawn(open_port(opener, turns.clone()));
+    let tasks: Vec<_> = openers.into_iter().map(open).collect();
     let mut opened = Vec::with_capacity(tasks.len());
     for task in tasks {
         opened.push(task.await.unwrap_or(Err(DeviceError::Unfinished)));
@@ -342,25 +352,19 @@ async fn open_ports(ports: Vec<(PortOptions, Policies)>) -> Vec<Result<SerialPor
     opened
 }
 
-async fn open_port(
-    (port, policies): (PortOptions, Policies),
-    turns: Arc<Semaphore>,
-) -> Result<SerialPort, DeviceError> {
+async fn open_port(opener: Opener, turns: Arc<Semaphore>) -> Result<SerialPort, DeviceError> {
     let _turn = turns.acquire().await;
-    let opening =
-        tokio::task::spawn_blocking(move || device::open(&port, &policies, port.settings()));
+    let stance = Stance::new(*opener.port().settings());
+    let opening = tokio::task::spawn_blocking(move || opener.open(&stance));
     match tokio::time::timeout(OPEN_PATIENCE, opening).await {
         Ok(Ok(opened)) => opened,
         _ => Err(DeviceError::Unfinished),
     }
 }
 
-/// Closes devices side by side, and waits for it: they may be opened again next.
+/// Closes devices side by side.
 async fn close(devices: Vec<Device>) {
-    let mut closing = JoinSet::new();
-    for device in devices {
-        closing.spawn_blocking(move || drop(device));
-    }
+    let mut closing: JoinSet<_> = devices.into_iter().map(Device::close).collect();
     while closing.join_next().await.is_some() {}
 }
 
@@ -369,7 +373,7 @@ const ARRIVALS: usize = 16;
 /// Ports opened at once. Each takes a thread; more would gain nothing.
 const OPENING: usize = 32;
 /// No driver that works takes longer.
-const OPEN_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(3);
 /// While lines stop, what the first ones left is written this often.
 const SAVE_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
 /// A line that breaks at once again must not fill the log.

@@ -5,7 +5,7 @@
 //! - `lines`: the lines that run, started and stopped alone or together
 //! - `actor`: the loop of one line, which owns its device and its clients' sockets
 //! - `peers`, `stream`: those sockets
-//! - [`device`]: opened once, and again whenever it has gone
+//! - [`device`], [`opener`]: opened once, and again whenever it has gone, under whatever name
 //! - `listener`, `listeners`: accept connections and find out which line each is for
 //! - [`gate`]: how many from each address, and why others were turned away
 //! - [`question`]: what a line's loop is asked and told
@@ -30,6 +30,7 @@ pub(crate) mod lines;
 pub(crate) mod listener;
 pub(crate) mod listeners;
 pub mod network;
+pub mod opener;
 pub mod options;
 pub(crate) mod peers;
 pub mod policies;

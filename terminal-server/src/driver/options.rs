@@ -1,10 +1,10 @@
 //! What a terminal server is told at its start, checked already.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sys::{Flow, LineSettings, PtyAccess};
+use sys::{DeviceName, Flow, LineSettings, PtyAccess};
 use wire::Name;
 
 use super::network::Network;
@@ -30,6 +30,9 @@ pub struct Options {
     pub beacons: BeaconOptions,
     /// Which devices must be there for the start.
     pub missing: Missing,
+    /// Below it are the `sys` and the `dev` that `usb:` names are looked up in: `/`. Tests have
+    /// others.
+    pub root: PathBuf,
     /// Its lines, each name once.
     pub lines: Vec<LineOptions>,
 }
@@ -54,8 +57,8 @@ pub struct LineOptions {
 pub enum PortOptions {
     /// A serial device.
     Tty {
-        /// Like `/dev/ttyUSB0`.
-        path: PathBuf,
+        /// Like `/dev/ttyUSB0` or `usb:serial=A10KZP45`.
+        name: DeviceName,
         /// Speed, format, flow control.
         settings: LineSettings,
     },
@@ -144,6 +147,7 @@ impl Options {
             limits: Limits::default(),
             beacons: BeaconOptions::default(),
             missing: Missing::default(),
+            root: PathBuf::from("/"),
             lines,
         }
     }
@@ -185,10 +189,10 @@ impl LineOptions {
 
 impl PortOptions {
     /// The name a user knows it by.
-    pub fn path(&self) -> &Path {
+    pub fn name(&self) -> String {
         match self {
-            Self::Tty { path, .. } => path,
-            Self::Virtual { link, .. } => link,
+            Self::Tty { name, .. } => name.to_string(),
+            Self::Virtual { link, .. } => link.display().to_string(),
         }
     }
 

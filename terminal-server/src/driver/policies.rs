@@ -138,7 +138,8 @@ impl Policies {
             close: wires(|edges| edges.close),
             marks,
             low_latency: true,
-            ..OpenPolicy::default()
+            // A stop waits for the output by itself, for so long and no longer.
+            discard: true,
         }
     }
 

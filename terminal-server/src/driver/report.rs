@@ -2,7 +2,6 @@
 //!
 //! The first word of each log line, its message, is stable: the lab and scripts look for it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -50,8 +49,10 @@ pub struct ListenerReport {
 pub struct LineReport {
     /// Its name.
     pub line: String,
-    /// What it is made of.
+    /// What it is made of, by the name in the configuration.
     pub device: String,
+    /// The file that this name stands for, as long as the device is there.
+    pub path: Option<String>,
     /// Whether that is there.
     pub up: bool,
     /// Why it is not.
@@ -105,7 +106,8 @@ impl LineReport {
         let (acked, delivered, end) = line.offsets();
         Self {
             line: status.line.to_string(),
-            device: device.path().display().to_string(),
+            device: device.name(),
+            path: device.path().map(|path| path.display().to_string()),
             up: status.up,
             trouble: device.trouble().map(str::to_owned),
             state: if status.state == LineState::Held { "held" } else { "free" }.to_owned(),
@@ -232,11 +234,13 @@ impl Reporter {
 }
 
 /// Logs that the device has gone or is back.
-pub(crate) fn device(line: &Name, path: &Path, up: bool, error: Option<&PortError>) {
-    let path = path.display();
+pub(crate) fn device(line: &Name, device: &Device, error: Option<&PortError>) {
+    let (up, path) =
+        (device.is_open(), device.path().map(|path| tracing::field::display(path.display())));
+    let device = device.name();
     match error {
-        Some(error) => tracing::warn!(%line, %path, up, %error, "device"),
-        None => tracing::info!(%line, %path, up, "device"),
+        Some(error) => tracing::warn!(%line, device, path, up, %error, "device"),
+        None => tracing::info!(%line, device, path, up, "device"),
     }
 }
 

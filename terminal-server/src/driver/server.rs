@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::asker::{Asker, QUESTIONS};
-use super::device::DeviceError;
 use super::gate::Gate;
 use super::heralds::Heralds;
 use super::lines::{Lines, ReadyLine, open};
 use super::listeners::Listeners;
+use super::opener::DeviceError;
 use super::options::Options;
 use super::state::{StateDir, StateError};
 use crate::core::Start;
@@ -112,7 +112,7 @@ impl Server {
             }
             None => StateDir::unkept(),
         };
-        let lines = open(options.lines.clone(), options.missing).await?;
+        let lines = open(options.lines.clone(), options.missing, &options.root).await?;
         let mut heralds = Heralds::new(options.server.clone(), options.beacons.clone());
         heralds.change(&options.lines).await?;
         let status = match &options.status {
@@ -205,7 +205,7 @@ impl Server {
         // Of many lines the status says more than a log line could.
         let only = self.lines.first().filter(|_| count == 1);
         let line = only.map(|line| tracing::field::display(&line.options.line));
-        let device = only.map(|line| tracing::field::display(line.device.path().display()));
+        let device = only.map(|line| line.device.name());
         tracing::info!(
             %server, line, lines = count, listen, start = self.start(), device,
             version = env!("CARGO_PKG_VERSION"), "ready"
@@ -234,6 +234,9 @@ impl From<&RunError> for Exit {
             RunError::Start(StartError::State(error)) | RunError::Save(error) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Tty(error))) => error.into(),
             RunError::Start(StartError::Device(DeviceError::Virtual(error))) => error.into(),
+            RunError::Start(StartError::Device(DeviceError::Name(_) | DeviceError::Moved(_))) => {
+                Self::Unavailable
+            }
             RunError::Start(StartError::Device(DeviceError::Unfinished)) => Self::OsError,
             RunError::Start(StartError::Listen { source, .. }) => source.into(),
             RunError::Start(StartError::Beacon { .. }) => Self::Unavailable,

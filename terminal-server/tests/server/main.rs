@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 #![allow(unreachable_pub, reason = "nothing is outside of a test")]
 
+mod adapters;
 mod beacons;
 mod client;
 mod config;
 mod daemon;
 mod device;
 mod life;
+#[allow(dead_code, reason = "tests of crates/sys use the rest")]
+#[path = "../../../crates/sys/src/machine.rs"]
+mod machine;
 mod many;
 mod observe;
 mod raw;

@@ -20,8 +20,9 @@ impl Actor {
         self.opening = None;
         let now = now();
         match self.device.opened(opened, now) {
-            Ok(()) => {
-                report::device(&self.name, self.device.path(), true, None);
+            Ok(false) => {}
+            Ok(true) => {
+                report::device(&self.name, &self.device, None);
                 self.keeping.event(now, || "up".to_owned());
                 self.line.handle_device(true, now);
                 self.first_look();
@@ -93,9 +94,9 @@ impl Actor {
 
     pub(super) fn device_gone(&mut self, error: &PortError) {
         let now = now();
-        report::device(&self.name, self.device.path(), false, Some(error));
         self.keeping.event(now, || format!("down: {error}"));
         self.device.gone(error, now);
+        report::device(&self.name, &self.device, Some(error));
         self.line.handle_device(false, now);
     }
 
