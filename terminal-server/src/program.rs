@@ -100,10 +100,18 @@ fn read(file: &Path) -> Result<Config, Failure> {
 
 fn list(as_json: bool) -> Result<(), Failure> {
     let found = sys::ports::list();
-    print(&match as_json {
-        true => format!("{:#}\n", ports::json(&found)),
-        false => ports::table(&found),
-    })
+    if as_json {
+        return print(&format!("{:#}\n", ports::json(&found)));
+    }
+    let mut text = ports::table(&found);
+    if let Some(port) = found.iter().find(|port| matches!(port.kind, sys::PortKind::Usb(_))) {
+        let (id, path) = (&port.stable_id, port.path.display());
+        text += &format!(
+            "\nAn ID that begins with usb: names its adapter wherever it is plugged in:\n    \
+             --serial {id},9600,8N1\ninstead of\n    --serial {path},9600,8N1\n"
+        );
+    }
+    print(&text)
 }
 
 fn status(args: &StatusArgs) -> Result<(), Failure> {

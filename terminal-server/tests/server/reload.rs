@@ -1,5 +1,7 @@
 //! SIGHUP: what differs is applied, and nothing else is disturbed.
 
+use std::os::unix::fs::MetadataExt;
+
 use sys::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -115,6 +117,37 @@ async fn a_line_that_came_with_a_reload_serves_and_one_that_went_is_gone() {
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
     assert!(!many.site.path("bench").exists(), "the link went with the line");
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_virtual_line_is_a_link_with_owner_and_mode_that_lasts_until_the_stop() {
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let line = format!(
+        "[line.billing]\nvirtual = {{ link = \"DIR/ttyBilling\", owner = \"{user}:{group}\", \
+         mode = \"0640\" }}\nlisten = [{{ speech = \"raw\", address = \"127.0.0.1:0\" }}]\n"
+    );
+    let many = Many::new(&line);
+    let mut daemon = many.site.start().await;
+    let link = many.site.path("ttyBilling");
+    let target = std::fs::read_link(&link).unwrap();
+    assert!(target.starts_with("/dev/pts"), "{target:?}");
+    let meta = std::fs::metadata(&link).unwrap();
+    assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (user, group, 0o640));
+    let status = many.line("billing").await;
+    assert_eq!((&status["up"], &status["device"]), (&true.into(), &link.to_str().into()));
+
+    // Other lines come and go; a program that has it open keeps its end.
+    let mut client = within(TcpStream::connect(many.address("raw").await)).await.unwrap();
+    let mut far = many.site.far_end_of("ttyBilling");
+    for lines in [line.clone() + KEYED, line.clone()] {
+        many.write(&lines);
+        many.reload(&mut daemon).await;
+        assert_eq!(std::fs::read_link(&link).unwrap(), target);
+        client.write_all(b"hello").await.unwrap();
+        assert_eq!(read(&mut far, 5).await, b"hello");
+    }
+    daemon.stop().await;
+    assert!(link.symlink_metadata().is_err(), "the link went with the daemon");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod process;
 #[path = "../peers/python.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod python;
+mod returns;
 #[path = "../../../tests/shim/uart.rs"]
 mod uart;
 mod wires;
