@@ -517,3 +517,53 @@ Exit status: 0 stopped in order, 64 wrong usage (as a missing state without --ne
 state file unreadable, 69 device, address or state in use or not there, 71 the system refused, 73 a
 link or socket cannot be made, 74 the state cannot be written, 75 stopped by a second signal before
 all was in order, 77 not permitted (as a key file that others may read).";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_from_the_parts_of_a_usb_name() {
+        for (text, name, settings) in [
+            ("/dev/ttyUSB0", "/dev/ttyUSB0", "9600,8N1"),
+            ("/dev/ttyUSB0,115200,7E1,rtscts", "/dev/ttyUSB0", "115200,7E1,rtscts"),
+            ("usb:serial=A10KZP45", "usb:serial=A10KZP45", "9600,8N1"),
+            ("usb:serial=A10KZP45,19200,8N1", "usb:serial=A10KZP45", "19200,8N1"),
+            ("usb:serial=0001,path=1-1.2,300,7O2", "usb:serial=0001,path=1-1.2", "300,7O2"),
+            (
+                "usb:0403:6001@1-1,if=1,9600,8N1,xonxoff",
+                "usb:0403:6001,path=1-1,if=1",
+                "9600,8N1,xonxoff",
+            ),
+            ("usb:0403:6001,port=1", "usb:0403:6001,port=1", "9600,8N1"),
+        ] {
+            let read: SerialText = text.parse().unwrap();
+            assert_eq!(
+                (read.name.to_string(), read.settings),
+                (name.to_owned(), settings.parse().unwrap())
+            );
+        }
+        for (text, part) in [
+            ("usb:serial=A,9600,9N1", "data bits"),
+            ("usb:9600,8N1", "`` in `usb:`"),
+            ("usb:fi=1,9600,8N1", "`fi=1`"),
+            ("/dev/ttyUSB0,if=1", "if=1"),
+            (",9600,8N1", "no file name"),
+        ] {
+            let error = text.parse::<SerialText>().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_its_devices_name_unless_it_is_given_one() {
+        let named = |name: &str| {
+            let settings = LineSettings::new(USUAL_BAUD);
+            line_of(&PortOptions::Tty { name: name.parse().unwrap(), settings })
+        };
+        assert_eq!(named("/dev/ttyUSB0").unwrap().as_str(), "ttyUSB0");
+        assert_eq!(named("usb:serial=A10KZP45").unwrap().as_str(), "usb-serial-A10KZP45");
+        assert_eq!(named("usb:0403:6001@1-1.2").unwrap().as_str(), "usb-0403-6001-path-1-1.2");
+        assert!(named("/").is_err());
+    }
+}

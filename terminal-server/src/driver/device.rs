@@ -378,3 +378,63 @@ const BREAK_LOOK: Duration = Duration::from_millis(2);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 /// Somebody has to plug something in; looking once a second costs nothing.
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use sys::{Gone, Pty, SerialPort, Slave};
+
+    use super::*;
+    use crate::driver::Policies;
+    use crate::driver::clock::now;
+
+    fn device(path: PathBuf) -> Device {
+        let settings = "9600,8N1".parse().unwrap();
+        let port = PortOptions::Tty { name: sys::DeviceName::Path(path), settings };
+        let opener = Opener::new(port, Policies::default(), Path::new("/"));
+        let opened = opener.open(&Stance::new(settings));
+        Device::new(opener, opened, now())
+    }
+
+    #[tokio::test]
+    async fn a_device_is_opened_again_only_when_it_is_closed() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let mut device = device(pty.slave_path().to_owned());
+        let mut far = SerialPort::from(pty);
+        for _ in 0..50 {
+            assert!(device.is_open());
+            let path = device.path().unwrap().to_owned();
+            device.gone(&PortError::Gone { path, cause: Gone::HungUp }, now());
+            assert!(!device.is_open());
+            // The lock of the one that is being closed would refuse it.
+            let opened = device.retry().await.unwrap();
+            assert!(device.opened(opened, now()).unwrap(), "{:?}", device.trouble());
+        }
+        assert_eq!(device.write(b"x").unwrap(), Some(1));
+        assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_comes_while_it_is_being_opened_is_in_force_afterwards() {
+        let pty = Pty::open(None, Slave::Held).unwrap();
+        let mut device = device(pty.slave_path().to_owned());
+        let path = device.path().unwrap().to_owned();
+        device.gone(&PortError::Gone { path, cause: Gone::HungUp }, now());
+        let opening = device.retry();
+        let wanted = "19200,8N1".parse().unwrap();
+        let deed = Deed { settings: Some(wanted), ..Deed::default() };
+        assert!(
+            matches!(device.perform(deed), Doing::Done(Outcome { settings, .. }) if settings == wanted)
+        );
+        let opened = opening.await.unwrap();
+        assert!(!device.opened(opened, now()).unwrap(), "once more");
+        assert_eq!(device.retry_at().map(|at| at <= now()), Some(true));
+        let opened = device.retry().await.unwrap();
+        assert!(device.opened(opened, now()).unwrap());
+        let noctty = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::RDONLY;
+        let path = device.path().unwrap();
+        let tty = rustix::fs::open(path, noctty, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(rustix::termios::tcgetattr(tty).unwrap().output_speed(), 19_200);
+    }
+}

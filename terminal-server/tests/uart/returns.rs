@@ -34,9 +34,9 @@ async fn a_stop_holds_the_far_end_back_and_the_next_start_lets_it_go_on() {
 async fn settings_and_wires_of_a_client_are_in_force_again_when_the_port_is_back() {
     let Some(mut port) = Port::start("").await else { return };
     let (mut client, _) = Client::connect(port.bench.telnet).await;
-    client.set(Command::Baud(4800)).await;
-    client.set(Command::DataSize(7)).await;
-    client.control(Control::DtrOff).await;
+    client.set(Command::Baud(Some(4800))).await;
+    client.set(Command::DataBits(Some(7))).await;
+    client.control(Control::Dtr(Some(false))).await;
     assert_eq!(port.settings(), "4800,7N1");
     for _ in 0..3 {
         let mark = port.mark();
