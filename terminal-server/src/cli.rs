@@ -545,7 +545,7 @@ mod tests {
         }
         for (text, part) in [
             ("usb:serial=A,9600,9N1", "data bits"),
-            ("usb:9600,8N1", "`` in `usb:`"),
+            ("usb:9600,8N1", "`9600` in `usb:9600,8N1`"),
             ("usb:fi=1,9600,8N1", "`fi=1`"),
             ("/dev/ttyUSB0,if=1", "if=1"),
             (",9600,8N1", "no file name"),
