@@ -4,8 +4,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
 use crate::config::Config;
+use crate::core::Counters;
 use crate::driver::{
-    CounterReport, LineOptions, LineReport, ListenOptions, PortOptions, RefusalReport, ServerReport,
+    LineOptions, LineReport, ListenOptions, PortOptions, RefusalReport, ServerReport,
 };
 
 /// The status as a headline and what there is to know of a line, or a row for each of several; and
@@ -68,7 +69,7 @@ fn of_lines(lines: &[LineReport]) -> Table {
     table.set_header(["line", "device", "state", "holder"].into_iter().chain(numbers));
     for line in lines {
         let LineReport { acked, end, clients, counters, .. } = line;
-        let CounterReport { bytes_in, bytes_out, bytes_lost, .. } = counters;
+        let Counters { bytes_in, bytes_out, bytes_lost, .. } = counters;
         let kept = end - acked;
         let numbers =
             [*clients as u64, *end, kept, *bytes_in, *bytes_out, *bytes_lost, counters.refused()];
@@ -104,6 +105,8 @@ fn of_line(line: &LineReport) -> Table {
         device += &format!(" ({path})");
     }
     table.add_row(["line", &format!("{} on {device}, {up}", line.line)]);
+    let wires = if line.wires.is_empty() { "none" } else { &line.wires };
+    table.add_row(["settings", &format!("{}, wires {wires}", line.settings)]);
     table.add_row(["state", &state(line)]);
     table.add_row(["epoch", &line.epoch]);
     let LineReport { acked, delivered, end, clients, .. } = line;
@@ -112,10 +115,16 @@ fn of_line(line: &LineReport) -> Table {
         "input",
         &format!("{end} read, {delivered} handed out, {acked} acknowledged, {kept} kept"),
     ]);
-    let CounterReport { bytes_in, bytes_out, bytes_lost, .. } = line.counters;
+    let Counters { bytes_in, bytes_out, bytes_lost, bytes_expired, .. } = line.counters;
     table.add_row([
         "bytes",
-        &format!("{bytes_in} in, {bytes_out} out, {bytes_lost} lost since the start"),
+        &format!("{bytes_in} in, {bytes_out} out, {bytes_lost} lost, {bytes_expired} too old"),
+    ]);
+    let Counters { line_errors, bytes_missed, lagging, unheard, .. } = line.counters;
+    table.add_row(["errors", &format!("{line_errors} breaks and errors on the line")]);
+    table.add_row([
+        "observers",
+        &format!("{bytes_missed} bytes missed, {lagging} closed, {unheard} bytes not heard"),
     ]);
     table.add_row(["grants", &grants(&line.counters)]);
     table.add_row(["refused", &refusals(&line.counters)]);
@@ -143,13 +152,14 @@ fn state(line: &LineReport) -> String {
     text
 }
 
-fn grants(c: &CounterReport) -> String {
+fn grants(c: &Counters) -> String {
     format!("{} given, {} expired", c.granted, c.expired)
 }
 
-fn refusals(c: &CounterReport) -> String {
+fn refusals(c: &Counters) -> String {
     format!(
-        "{} busy, {} strangers, {} misuse, {} slow, {} too many; {} stale output frames dropped",
-        c.refused_busy, c.refused_stranger, c.misuse, c.slow, c.full, c.stale_output
+        "{} busy, {} strangers, {} misuse, {} slow, {} too many, {} replaced; \
+         {} stale output frames dropped",
+        c.refused_busy, c.refused_stranger, c.misuse, c.slow, c.full, c.replaced, c.stale_output
     )
 }

@@ -8,11 +8,9 @@ use bytes::Bytes;
 use clap::CommandFactory;
 use terminal_server::cli::Cli;
 use terminal_server::config::Config;
-use terminal_server::core::Saved;
+use terminal_server::core::{Counters, Saved};
 use terminal_server::driver::state_file::State;
-use terminal_server::driver::{
-    CounterReport, LineReport, ListenerReport, RefusalReport, ServerReport,
-};
+use terminal_server::driver::{LineReport, ListenerReport, RefusalReport, ServerReport};
 use terminal_server::table;
 use wire::{Epoch, EventKind, Fate, LastFrame, LineEvent};
 
@@ -32,6 +30,8 @@ fn held() -> LineReport {
         path: Some("/dev/ttyUSB0".to_owned()),
         up: true,
         trouble: None,
+        settings: "9600,8N1".to_owned(),
+        wires: "DTR RTS CTS".to_owned(),
         state: "held".to_owned(),
         cause: None,
         holder: Some("alpha".to_owned()),
@@ -43,7 +43,7 @@ fn held() -> LineReport {
         acked: 5100,
         delivered: 5123,
         end: 5123,
-        counters: CounterReport {
+        counters: Counters {
             granted: 3,
             refused_busy: 2,
             refused_stranger: 1,
@@ -55,6 +55,8 @@ fn held() -> LineReport {
             bytes_in: 5123,
             bytes_out: 2900,
             bytes_lost: 0,
+            line_errors: 2,
+            ..Counters::default()
         },
     }
 }

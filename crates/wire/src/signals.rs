@@ -1,5 +1,6 @@
 //! The levels of a serial line's wires.
 
+use std::fmt;
 use std::ops::BitOr;
 
 /// Levels of the modem lines, and whether a break is being sent: a set of bits.
@@ -63,6 +64,23 @@ impl Signals {
         let wires = [(Self::DTR, change.dtr), (Self::RTS, change.rts), (Self::BREAK, change.brk)];
         let wires = wires.into_iter().filter_map(|(wire, on)| Some((wire, on?)));
         wires.fold(self, |signals, (wire, on)| signals.set(wire, on))
+    }
+}
+
+/// The active ones, as `DTR RTS CTS`.
+impl fmt::Display for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::DTR, "DTR"),
+            (Self::RTS, "RTS"),
+            (Self::CTS, "CTS"),
+            (Self::DSR, "DSR"),
+            (Self::RI, "RI"),
+            (Self::DCD, "DCD"),
+            (Self::BREAK, "BREAK"),
+        ];
+        let active = names.into_iter().filter(|(wire, _)| self.has(*wire)).map(|(_, name)| name);
+        f.write_str(&active.collect::<Vec<_>>().join(" "))
     }
 }
 

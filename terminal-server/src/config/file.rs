@@ -112,6 +112,11 @@ impl<'t> Reading<'t, '_> {
             self.findings.add(&(0..0), "there is no line: add one as [line.NAME]");
         }
         self.devices(&options.lines, &lines);
+        let spools = |line: &LineOptions| line.policies.spool;
+        if options.state.is_none() && options.lines.iter().any(spools) {
+            let message = "lines with a spool need `state`, the directory that it lives in";
+            self.findings.add(&server_place, message);
+        }
         if options.state.is_none() && options.lines.iter().any(|line| !line.groups.is_empty()) {
             let message = "lines with groups need `state`, a directory for what outlives a restart";
             self.findings.add(&server_place, message);

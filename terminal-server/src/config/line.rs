@@ -137,13 +137,16 @@ fn writing(policies: &mut Policies, section: &mut Section<'_>, findings: &mut Fi
 
 fn wires(policies: &mut Policies, section: &mut Section<'_>, findings: &mut Findings<'_>) {
     let Policies { dtr, rts, hupcl, levels, .. } = policies;
+    let words = [("keep", Level::Keep), ("on", Level::On), ("off", Level::Off)];
     for (key, edges) in [("dtr", dtr), ("rts", rts), ("hupcl", hupcl)] {
         let mut table = section.table(findings, key);
         let Edges { open, attach, detach, close } = edges;
-        let all = [("open", open), ("attach", attach), ("detach", detach), ("close", close)];
-        for (key, edge) in all {
-            let words = [("keep", Level::Keep), ("on", Level::On), ("off", Level::Off)];
-            table.set(findings, key, edge, choice(&words));
+        table.set(findings, "open", open, choice(&words));
+        table.set(findings, "close", close, choice(&words));
+        // The driver looks at it when the port is closed, whoever has the line.
+        if key != "hupcl" {
+            table.set(findings, "attach", attach, choice(&words));
+            table.set(findings, "detach", detach, choice(&words));
         }
         table.finish(findings);
     }

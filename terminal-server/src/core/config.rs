@@ -16,6 +16,8 @@ pub const HISTORY: usize = 64 * 1024;
 /// Most clients of one line unless configured otherwise. For one more, the oldest that has not
 /// claimed, has ended or, where a node comes, observes without a key goes.
 pub const MAX_CLIENTS: usize = 64;
+/// Longest wait for the end of a packet that names no time.
+pub const PACKET: Duration = Duration::from_secs(1);
 /// Kept input goes to a plain client only if it comes this soon after the last holder.
 pub const RAW_KEEP: Duration = Duration::from_secs(5);
 /// Length of a break that a telnet client asks for, which has no way to say.
@@ -129,8 +131,8 @@ pub enum ObserverLag {
 
 /// When input that has come is sent on; by default at once.
 ///
-/// Input waits until one of these says that it is complete. Without `idle` or `longest` it could
-/// wait for ever, so one of them is set where any other is.
+/// Input waits until one of these says that it is complete. Where neither `idle` nor `longest` is
+/// set it waits for [`PACKET`] at most: a packet without its end must not wait for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Packing {
     /// Nothing came for this long.
@@ -146,7 +148,7 @@ pub struct Packing {
 impl Packing {
     /// Whether anything ever waits.
     pub fn is_off(&self) -> bool {
-        self.idle.is_none() && self.longest.is_none()
+        *self == Self::default()
     }
 }
 

@@ -349,7 +349,14 @@ impl Line {
 
     /// Whether the line may be read: always, but where it can be throttled.
     pub fn wants_input(&mut self) -> bool {
-        !self.stopping && (!self.config.flow_control || self.input.wants_more())
+        !self.stopping && self.has_space()
+    }
+
+    /// Whether what is read finds room. A line is held back for the node that will come, but not
+    /// under a plain holder, which acknowledges nothing where there are groups.
+    pub fn has_space(&mut self) -> bool {
+        let plain = self.arbiter.holder().is_some_and(|holder| holder.who.is_none());
+        !self.config.flow_control || plain || self.input.wants_more()
     }
 
     /// When [`Line::handle_timeout`] is to be called, or [`Line::poll_serial`] to be asked again.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::Time;
 
-use super::config::Packing;
+use super::config::{PACKET, Packing};
 use super::input::Input;
 
 /// Watches the end of the input and releases whole packets.
@@ -59,7 +59,10 @@ impl Packer {
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let (first, last) = self.waiting?;
         let due = |since: Time, span: Option<Duration>| span.map(|span| since + span);
-        let longest = due(first, self.packing.longest);
+        let longest = match (self.packing.longest, self.packing.idle) {
+            (None, None) => due(first, Some(PACKET)),
+            (longest, _) => due(first, longest),
+        };
         wire::time::earliest([longest, due(last, self.packing.idle)])
     }
 
@@ -124,9 +127,8 @@ mod tests {
 
     #[test]
     fn a_delimiter_completes_a_packet() {
-        let longest = Some(Duration::from_secs(1));
         let delimiter = Some(b'\n');
-        let mut b = bench(Packing { longest, delimiter, ..Packing::default() });
+        let mut b = bench(Packing { delimiter, ..Packing::default() });
         assert_eq!(b.push(b"ab\r", ms(0)), 0);
         assert_eq!(b.push(b"\ncd", ms(1)), 4);
         assert_eq!(b.packer.poll_timeout(), Some(ms(1001)), "the wait of what is left");

@@ -291,7 +291,7 @@ impl Actor {
         // The reactor is asked first whether there is something: a read believes it.
         tokio::task::yield_now().await;
         for _ in 0..LAST_READS {
-            if self.read_device_once() == 0 {
+            if !self.line.has_space() || self.read_device_once() == 0 {
                 break;
             }
             self.settle();

@@ -52,5 +52,5 @@ pub use options::{
     BeaconOptions, Limits, LineOptions, ListenOptions, Missing, Options, PortOptions, Speech,
 };
 pub use policies::Policies;
-pub use report::{CounterReport, LineReport, ListenerReport, ServerReport};
+pub use report::{LineReport, ListenerReport, ServerReport};
 pub use server::{Reloads, RunError, Server, StartError, run};

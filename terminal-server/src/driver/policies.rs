@@ -127,11 +127,7 @@ impl Policies {
         let wires = |when: fn(&Edges) -> Level| Wires {
             dtr: when(&self.dtr),
             rts: when(&self.rts),
-            // Without a word for it the close makes no edge.
-            hupcl: match when(&self.hupcl) {
-                Level::Keep => Level::Off,
-                said => said,
-            },
+            hupcl: when(&self.hupcl),
         };
         OpenPolicy {
             open: wires(|edges| edges.open),
@@ -165,7 +161,8 @@ impl Default for Policies {
             line_delay: Duration::ZERO,
             dtr: Edges::default(),
             rts: Edges::default(),
-            hupcl: Edges::default(),
+            // The close makes no edge, be it a crash.
+            hupcl: Edges { open: Level::Off, close: Level::Off, ..Edges::default() },
             break_time: BREAK_TIME,
             levels: Signals::CTS | Signals::DSR | Signals::DCD,
             telnet: TelnetOptions::default(),

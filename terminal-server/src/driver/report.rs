@@ -57,6 +57,10 @@ pub struct LineReport {
     pub up: bool,
     /// Why it is not.
     pub trouble: Option<String>,
+    /// The settings in force, as `9600,8N1`.
+    pub settings: String,
+    /// The wires that are active, as `DTR RTS CTS`.
+    pub wires: String,
     /// `held` or `free`.
     pub state: String,
     /// Why it is free.
@@ -80,29 +84,13 @@ pub struct LineReport {
     /// Input before this offset was read.
     pub end: u64,
     /// What was counted since the start.
-    pub counters: CounterReport,
-}
-
-/// The core's counters, by their lasting names.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is explained in crate::core::Counters")]
-pub struct CounterReport {
-    pub granted: u64,
-    pub refused_busy: u64,
-    pub refused_stranger: u64,
-    pub expired: u64,
-    pub stale_output: u64,
-    pub misuse: u64,
-    pub slow: u64,
-    pub full: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub bytes_lost: u64,
+    pub counters: Counters,
 }
 
 impl LineReport {
     pub(crate) fn new(line: &Line, device: &Device, clients: usize, now: Time) -> Self {
         let status = line.status(now);
+        let (settings, signals) = line.condition();
         let (acked, delivered, end) = line.offsets();
         Self {
             line: status.line.to_string(),
@@ -110,6 +98,8 @@ impl LineReport {
             path: device.path().map(|path| path.display().to_string()),
             up: status.up,
             trouble: device.trouble().map(str::to_owned),
+            settings: settings.to_string(),
+            wires: signals.to_string(),
             state: if status.state == LineState::Held { "held" } else { "free" }.to_owned(),
             cause: match status.state {
                 LineState::Held => None,
@@ -124,32 +114,7 @@ impl LineReport {
             acked,
             delivered,
             end,
-            counters: line.counters().into(),
-        }
-    }
-}
-
-impl CounterReport {
-    /// What was refused, for whatever reason.
-    pub fn refused(&self) -> u64 {
-        self.refused_busy + self.refused_stranger + self.misuse + self.slow + self.full
-    }
-}
-
-impl From<Counters> for CounterReport {
-    fn from(c: Counters) -> Self {
-        Self {
-            granted: c.granted,
-            refused_busy: c.refused_busy,
-            refused_stranger: c.refused_stranger,
-            expired: c.expired,
-            stale_output: c.stale_output,
-            misuse: c.misuse,
-            slow: c.slow,
-            full: c.full,
-            bytes_in: c.bytes_in,
-            bytes_out: c.bytes_out,
-            bytes_lost: c.bytes_lost,
+            counters: line.counters(),
         }
     }
 }

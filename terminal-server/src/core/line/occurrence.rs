@@ -1,5 +1,6 @@
 //! What a line asks of its driver, and what it has to tell.
 
+use serde::{Deserialize, Serialize};
 use wire::{Epoch, ErrorCode, FreeCause, Name, RefuseWhy};
 
 #[cfg(doc)]
@@ -66,8 +67,8 @@ pub enum Occurrence {
     },
 }
 
-/// What was counted since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What was counted since the start. The names last: scripts read them in `status --json`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Grants given.
     pub granted: u64,
@@ -103,4 +104,11 @@ pub struct Counters {
     pub lagging: u64,
     /// Plain clients that another took the line from.
     pub replaced: u64,
+}
+
+impl Counters {
+    /// Who was refused, for whatever reason.
+    pub fn refused(&self) -> u64 {
+        self.refused_busy + self.refused_stranger + self.misuse + self.slow + self.full
+    }
 }
