@@ -148,6 +148,11 @@ impl Control {
         Ok(levels.map(|levels| levels.set(Signals::BREAK, breaking)))
     }
 
+    /// Whether the device has gone, for whoever is not reading it at present.
+    pub fn is_gone(&self) -> bool {
+        self.shared.upgrade().is_some_and(|port| crate::descriptor::is_broken(port.fd()))
+    }
+
     /// Whether line errors are marked in the input, to be undone by [`crate::parmrk::Decoder`].
     pub fn marks(&self) -> bool {
         self.shared.upgrade().is_some_and(|port| port.marks)

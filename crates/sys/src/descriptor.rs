@@ -24,7 +24,22 @@ pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// Whether a TCP socket has urgent data that was not read past yet: telnet's Synch.
 pub fn is_urgent(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::PRI)];
+    asks(fd, PollFlags::PRI)
+}
+
+/// Whether a socket was reset or given up, or a terminal hung up. That the peer has only ended its
+/// own sending is not.
+pub fn is_broken(fd: BorrowedFd<'_>) -> bool {
+    asks(fd, PollFlags::HUP | PollFlags::ERR)
+}
+
+/// Whether the peer of a socket has ended its sending, read or not.
+pub fn has_ended(fd: BorrowedFd<'_>) -> bool {
+    asks(fd, PollFlags::RDHUP)
+}
+
+fn asks(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::PRI)
+    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().intersects(flags)
 }

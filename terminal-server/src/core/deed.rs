@@ -30,6 +30,8 @@ pub struct Outcome {
     pub settings: LineSettings,
     /// The levels of all wires; `None` where the device has none.
     pub signals: Option<Signals>,
+    /// Whether a break is being sent now.
+    pub breaking: bool,
 }
 
 /// Who wants to know what became of a deed.

@@ -77,7 +77,7 @@ impl Input {
             number: i as u64 + 1,
             told: false,
         };
-        Self {
+        let mut input = Self {
             incarnation,
             base: acked,
             acked,
@@ -89,7 +89,9 @@ impl Input {
             bounds,
             throttled: false,
             lost: 0,
-        }
+        };
+        input.forget_oldest(input.bytes.len().saturating_sub(bounds.ring));
+        input
     }
 
     pub(crate) fn incarnation(&self) -> u64 {
@@ -101,7 +103,9 @@ impl Input {
     pub(crate) fn rename(&mut self, incarnation: u64) {
         self.incarnation = incarnation;
         let event = LineEvent { offset: self.acked, kind: EventKind::Gap(u64::MAX) };
-        self.events.push_front(Mark { event, number: 0, told: false });
+        let place = self.events.iter().position(|mark| mark.event.offset >= self.acked);
+        let place = place.unwrap_or(self.events.len());
+        self.events.insert(place, Mark { event, number: 0, told: false });
     }
 
     /// Offset of the oldest byte that is kept.

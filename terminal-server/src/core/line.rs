@@ -337,9 +337,9 @@ impl Line {
         self.spool.pop_front()
     }
 
-    /// Whether something waits for the tty.
-    pub fn has_output(&self) -> bool {
-        self.output.position() > self.output.accepted()
+    /// Whether something waits for the tty, or is to be done with the device.
+    pub fn is_writing(&self) -> bool {
+        self.output.position() > self.output.accepted() || self.output.has_tasks()
     }
 
     /// Bytes for the tty. Tell [`Line::handle_written`] how many it took.
@@ -375,7 +375,7 @@ impl Line {
 
     /// After [`Line::handle_stop`]: nothing is left to be finished.
     pub fn is_stopped(&self) -> bool {
-        self.stopping && !(self.up && self.output.mid_frame())
+        self.stopping && !(self.up && self.output.mid_frame()) && !self.output.has_tasks()
     }
 
     // ---- what happens inside

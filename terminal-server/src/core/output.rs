@@ -67,6 +67,8 @@ pub struct OutputQueue {
     pace: Pace,
     /// When the tty took something last, or a task came first into the queue.
     moved_at: Time,
+    /// What the port held when it was asked last.
+    holds: usize,
 }
 
 impl OutputQueue {
@@ -85,6 +87,7 @@ impl OutputQueue {
             last,
             pace,
             moved_at: Time::ZERO,
+            holds: 0,
         }
     }
 
@@ -195,7 +198,9 @@ impl OutputQueue {
     }
 
     /// The task is done; who asked for it.
-    pub(crate) fn done(&mut self) -> Option<Task> {
+    pub(crate) fn done(&mut self, now: Time) -> Option<Task> {
+        // While it was being done nothing could move: that is no sign of a line that is held back.
+        self.moved_at = self.moved_at.max(now);
         self.doing.take()
     }
 
@@ -214,7 +219,7 @@ impl OutputQueue {
             return Some(Time::ZERO);
         }
         let patience = STALLED + self.pace.char_time * 2;
-        let stalled = self.moved_at.max(self.pace.sent_until) + patience;
+        let stalled = self.moved_at.max(self.pace.sent_until).max(self.pace.rest_until) + patience;
         let first = matches!(self.items.front(), Some(Item::Task(_)));
         let drained = if first { self.pace.busy_until } else { Time::NEVER };
         Some(drained.min(stalled))
@@ -235,7 +240,9 @@ impl OutputQueue {
             self.queued = self.front().map_or(self.accepted, |record| record.output.end());
         } else {
             if self.started {
-                self.last.fate = Fate::Cut(u16::try_from(self.reached).unwrap_or(u16::MAX));
+                let sent = u16::try_from(self.reached).unwrap_or(u16::MAX);
+                self.last.fate = Fate::Cut(sent);
+                self.last.end = self.accepted + u64::from(sent);
             }
             self.forget_front();
             self.accepted = self.queued;
@@ -321,6 +328,10 @@ impl OutputQueue {
     /// The port still holds `count` bytes by its own account: a line that is being throttled
     /// drains slower than the clock says.
     pub(crate) fn port_holds(&mut self, count: usize, now: Time) {
+        if count < self.holds {
+            self.moved_at = now;
+        }
+        self.holds = count;
         self.pace.at_least(count, now);
     }
 
@@ -488,7 +499,7 @@ mod tests {
         assert_eq!(q.poll_timeout(true), Some(ms(10)));
         assert_eq!(q.poll_task(true, ms(10)), Some(task(1).deed));
         assert_eq!(q.poll(ms(20)), None, "and until it is done");
-        assert!(q.done().is_some());
+        assert!(q.done(ms(20)).is_some());
         assert_eq!(q.poll(ms(20)), Some(&b"after"[..]));
     }
 
@@ -503,7 +514,7 @@ mod tests {
         let due = q.task_due(true).unwrap();
         assert!(due > ms(20) && due < ms(20 + 100), "{due}");
         assert!(q.poll_task(true, due).is_some());
-        q.done();
+        q.done(due);
         assert_eq!(q.poll(due).map(<[u8]>::len), Some(10), "the rest goes on after it");
         q.push_task(task(2), due);
         assert_eq!(q.poll_task(false, due), Some(task(2).deed), "without a device at once");

@@ -26,7 +26,7 @@ pub(crate) struct Pace {
     /// The same, by its own account too.
     pub(crate) busy_until: Time,
     /// When the rest is over.
-    rest_until: Time,
+    pub(crate) rest_until: Time,
 }
 
 impl Pace {

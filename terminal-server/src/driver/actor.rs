@@ -58,6 +58,10 @@ pub(crate) struct Actor {
     frame_time: Duration,
     reporter: Reporter,
     keeping: Keeping,
+    /// Position of the output, and since when it has stood there.
+    moved: (u64, Time),
+    /// When what is not read at present is looked at.
+    look_at: Option<Time>,
     /// Connections closed at once because there were too many for the core to answer them.
     turned_away: u64,
     /// The client that the core is being told of.
@@ -116,6 +120,8 @@ impl Actor {
         Self {
             reporter: Reporter::new(name.clone()),
             keeping,
+            moved: (0, now()),
+            look_at: None,
             name,
             line,
             device,
@@ -165,13 +171,18 @@ impl Actor {
         }
         let watchdog = self.links.watchdog.as_ref().map(|_| self.watchdog_at);
         let retry = self.device.retry_at();
+        let line = &self.line;
+        self.peers.set_wanted(|id| line.wants_bytes(id));
         let hang_up = self.peers.hang_up_at();
-        let due = earliest([self.line.poll_timeout(), retry, watchdog, hang_up, until]);
         let reading = self.line.wants_input();
+        if self.look_at.is_none() && (!reading || self.peers.some_unread()) {
+            self.look_at = Some(now() + LOOK);
+        }
+        let due =
+            earliest([self.line.poll_timeout(), retry, watchdog, hang_up, self.look_at, until]);
         let writing = self.line.poll_serial(now()).is_some();
         let probing = !self.probes.is_empty();
-        let Self { device, peers, timer, links, storing, opening, doing, line, .. } = self;
-        peers.set_wanted(|id| line.wants_bytes(id));
+        let Self { device, peers, timer, links, storing, opening, doing, .. } = self;
         let io = async {
             // Neither a flood from the line nor one from a client holds up the other: no order.
             // Probes go on after whatever wakes the loop; here they only keep it from sleeping.
@@ -224,7 +235,12 @@ impl Actor {
             Wake::Probes => {}
         }
         self.settle();
-        while let Some(id) = self.peers.to_hang_up(!self.line.has_output(), now()) {
+        let written = self.line.written_to();
+        if self.moved.0 != written {
+            self.moved = (written, now());
+            self.peers.prolong_hang_up(self.moved.1 + LINGER);
+        }
+        while let Some(id) = self.peers.to_hang_up(!self.line.is_writing(), now()) {
             self.closed(id);
         }
         for _ in 0..self.probes.len() {
@@ -318,6 +334,8 @@ async fn finished(work: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
 
 /// Wake-ups before other lines have their turn: each is some work, and a rest costs a system call.
 const TURNS: u32 = 8;
+/// How often what is not read at present is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Reads at the end: more than any driver keeps.
 const LAST_READS: usize = 64;
 /// How long a frame that was started may take to be finished at the end, beyond its own time.

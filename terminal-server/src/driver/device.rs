@@ -182,6 +182,7 @@ impl Device {
     /// Does what a client asked of the device, on a thread that may wait for the driver.
     pub(crate) fn perform(&mut self, deed: Deed) -> Doing {
         let (settings, is_pty) = (self.stance.settings, self.is_pty());
+        let breaking = self.stance.wires.brk == Some(true);
         // Now and not when it is done: it may be opened again before that.
         self.stance.settings = deed.settings.unwrap_or(settings);
         let wires = &mut self.stance.wires;
@@ -191,16 +192,21 @@ impl Device {
         let control = self.port.as_ref().map(SerialPort::control);
         match control.filter(|_| !matches!(self.opener.port(), PortOptions::Virtual { .. })) {
             Some(control) => Doing::Later(tokio::task::spawn_blocking(move || {
-                perform(&control, &deed, settings, is_pty)
+                perform(&control, &deed, (settings, breaking), is_pty)
             })),
             // Without a device, or one of our own making, it is remembered.
-            None => Doing::Done(Outcome { settings: self.stance.settings, signals: None }),
+            None => Doing::Done(Outcome {
+                settings: self.stance.settings,
+                signals: None,
+                breaking: self.stance.wires.brk == Some(true),
+            }),
         }
     }
 
     /// A deed is done: so the line is set from now on.
-    pub(crate) fn set(&mut self, settings: LineSettings) {
-        self.stance.settings = settings;
+    pub(crate) fn set(&mut self, outcome: &Outcome) {
+        self.stance.settings = outcome.settings;
+        self.stance.wires.brk = self.stance.wires.brk.map(|_| outcome.breaking);
     }
 
     /// Asks the far end to send nothing more, where it can be asked.
@@ -225,6 +231,11 @@ impl Device {
             Some(port) => port.try_read(buf),
             None => Ok(None),
         }
+    }
+
+    /// Whether it has gone although no read has said so yet.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.port.as_ref().is_some_and(|port| port.control().is_gone())
     }
 
     /// Bytes that the port says it still holds, where it can be believed.
@@ -321,7 +332,12 @@ impl Device {
 }
 
 /// On a thread that may wait.
-fn perform(control: &Control, deed: &Deed, now: LineSettings, is_pty: bool) -> Outcome {
+fn perform(
+    control: &Control,
+    deed: &Deed,
+    (now, breaking): (LineSettings, bool),
+    is_pty: bool,
+) -> Outcome {
     let settings = match deed.settings {
         None => now,
         Some(wanted) => match control.set_settings(&wanted) {
@@ -341,25 +357,39 @@ fn perform(control: &Control, deed: &Deed, now: LineSettings, is_pty: bool) -> O
     {
         tracing::warn!(%error, "output not purged");
     }
-    if let Err(error) = control.set_signals(deed.signals) {
+    let mut wires = deed.signals;
+    if wires.brk == Some(true) && !may_break(control) {
+        wires.brk = None;
+    }
+    if let Err(error) = control.set_signals(wires) {
         tracing::warn!(%error, "wires not set");
     }
     if let Some(length) = deed.break_for {
         send_break(control, length);
     }
-    Outcome { settings, signals: control.signals().ok().flatten() }
+    let breaking = wires.brk.unwrap_or(breaking);
+    Outcome { settings, signals: control.signals().ok().flatten(), breaking }
 }
 
+/// Beginning a break, the driver waits until its output has left: for ever on a line that is held
+/// back. So that is waited for here, and not for long.
 #[expect(clippy::disallowed_methods, reason = "a thread of its own, which may sleep")]
-fn send_break(control: &Control, length: Duration) {
-    // The driver would wait until its output has left, for ever on a line that is held back.
+fn may_break(control: &Control) -> bool {
     let mut patience = BREAK_PATIENCE;
     while control.outq().is_some_and(|count| count > 0) && !patience.is_zero() {
         std::thread::sleep(BREAK_LOOK);
         patience = patience.saturating_sub(BREAK_LOOK);
     }
     if patience.is_zero() {
-        return tracing::warn!("no break: the line is held back");
+        tracing::warn!("no break: the line is held back");
+    }
+    !patience.is_zero()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which may sleep")]
+fn send_break(control: &Control, length: Duration) {
+    if !may_break(control) {
+        return;
     }
     let brk = |on| wire::SignalChange { brk: Some(on), ..wire::SignalChange::default() };
     if let Err(error) = control.set_signals(brk(true)) {

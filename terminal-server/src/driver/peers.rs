@@ -106,6 +106,26 @@ impl Peers {
         self.peers.iter().find(|(_, peer)| due(peer)).map(|(id, _)| *id)
     }
 
+    /// What they have sent goes on being written.
+    pub(crate) fn prolong_hang_up(&mut self, until: Time) {
+        self.peers.values_mut().filter(|peer| peer.hang_up.is_some()).for_each(|peer| {
+            peer.hang_up = Some(until);
+        });
+    }
+
+    /// Whether there are some that are not read at present.
+    pub(crate) fn some_unread(&self) -> bool {
+        self.peers.values().any(|peer| !peer.may_read())
+    }
+
+    /// Those of them whose connection has broken; if the line is `stuck`, also those that have sent
+    /// their last byte.
+    pub(crate) fn unread(&self, stuck: bool) -> impl Iterator<Item = ClientId> {
+        let unread = self.peers.iter().filter(|(_, peer)| !peer.may_read());
+        let gone = move |peer: &Peer| peer.stream.is_broken() || (stuck && peer.stream.has_ended());
+        unread.filter(move |(_, peer)| gone(peer)).map(|(id, _)| *id)
+    }
+
     /// When the time of the next of them is over.
     pub(crate) fn hang_up_at(&self) -> Option<Time> {
         earliest(self.peers.values().map(|peer| peer.hang_up))
@@ -362,6 +382,15 @@ impl Peer {
     /// What the core still has for it is the last; then the sending side is closed.
     pub(crate) fn finish(&mut self) {
         self.finishing = true;
+    }
+
+    /// Of a client that has only to be written to the end of, sending is given up. Whether it is one.
+    pub(crate) fn stop_sending(&mut self) -> bool {
+        self.finished |= self.hang_up.is_some();
+        if self.finished {
+            self.outbox = BytesMut::new();
+        }
+        self.hang_up.is_some()
     }
 
     /// Whether all that was queued has been handed to the system.

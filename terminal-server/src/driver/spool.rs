@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wire::Name;
+use wire::{Fate, LastFrame, Name};
 
 use super::state_file::{crc32, decode_saved, encode_saved};
 use crate::core::Saved;
@@ -59,7 +59,12 @@ pub(crate) fn recover(path: &Path) -> Option<Saved> {
     let taken = usize::try_from(last.acked.checked_sub(begin?)?).ok()?;
     let bytes = Bytes::from(input.split_off(taken.min(input.len())));
     let delivered = last.acked + bytes.len() as u64;
-    Some(Saved { bytes, delivered, unfinished: Bytes::new(), ..last })
+    let fate = match last.last.fate {
+        // It had begun, and nobody knows how far it came.
+        Fate::Finishing => LastFrame::default(),
+        _ => last.last,
+    };
+    Some(Saved { bytes, delivered, unfinished: Bytes::new(), last: fate, ..last })
 }
 
 /// The first entry of `rest` and what follows it.
@@ -146,7 +151,7 @@ const BUFFER: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use wire::{Epoch, EventKind, LastFrame, LineEvent};
+    use wire::{Epoch, EventKind, LineEvent};
 
     use super::*;
 

@@ -89,6 +89,16 @@ impl Stream {
         }
     }
 
+    /// Whether the connection is of no use any more, whatever lies unread in it.
+    pub(crate) fn is_broken(&self) -> bool {
+        sys::descriptor::is_broken(self.as_fd())
+    }
+
+    /// Whether the peer has sent its last byte, read or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        sys::descriptor::has_ended(self.as_fd())
+    }
+
     /// Whether the peer has pushed past what lies unread (TCP urgent).
     pub(crate) fn is_urgent(&self) -> bool {
         matches!(self, Self::Tcp(_)) && sys::descriptor::is_urgent(self.as_fd())

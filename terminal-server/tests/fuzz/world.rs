@@ -182,8 +182,9 @@ impl World {
     pub(crate) fn done(&mut self) {
         let Some(deed) = self.doing.take() else { return };
         self.settings = deed.settings.unwrap_or(self.settings);
+        let breaking = deed.signals.brk == Some(true);
         let signals = self.now.as_nanos().is_multiple_of(3).then_some(Signals::CTS);
-        self.line.handle_done(Outcome { settings: self.settings, signals }, self.now);
+        self.line.handle_done(Outcome { settings: self.settings, signals, breaking }, self.now);
         self.settle();
     }
 
@@ -243,7 +244,10 @@ impl World {
         }
         let deed = self.doing.take().unwrap_or_default();
         self.settings = deed.settings.unwrap_or(self.settings);
-        self.line.handle_done(Outcome { settings: self.settings, signals: None }, self.now);
+        self.line.handle_done(
+            Outcome { settings: self.settings, signals: None, breaking: false },
+            self.now,
+        );
         true
     }
 

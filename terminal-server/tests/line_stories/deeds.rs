@@ -251,3 +251,83 @@ fn a_telnet_client_that_says_more_than_it_is_let_ask_is_heard_to_the_end() {
         assert!(s.heard(id) == b"\r\n[linekeeper]\r\n".repeat(2000));
     }
 }
+
+#[test]
+fn o1_after_a_break_the_data_goes_before_the_next_setting() {
+    let mut s = open_line();
+    let id = telnet_client(&mut s);
+    s.busy = true;
+    s.say(id, &[&[255, 243][..], b"hello", &command(Command::Baud(Some(19200)))].concat());
+    let (_, deed) = s.deeds[0];
+    assert_eq!(deed.break_for, Some(ms(250)));
+    s.pass(ms(250));
+    s.busy = false;
+    s.done(deed);
+    s.settle();
+    assert_eq!(s.tty, b"hello");
+    assert_eq!(s.deeds.len(), 1, "its characters are on their way");
+    s.pass(CHAR * 5);
+    assert_eq!(s.deeds[1].0, 5);
+}
+
+#[test]
+fn o1_a_rest_of_our_own_is_no_sign_of_a_line_that_is_held_back() {
+    let rests = LineConfig { groups: Vec::new(), line_delay: ms(500), ..config() };
+    let mut s = Stage::with(rests, start(7));
+    let id = telnet_client(&mut s);
+    s.say(id, &[b"one\rtwo\r", &command(Command::Baud(Some(19200)))[..]].concat());
+    s.pass(ms(400));
+    assert_eq!((&s.tty[..], s.deeds.len()), (&b"one\r"[..], 0));
+    s.pass(ms(2000));
+    assert_eq!((&s.tty[..], s.deeds.len()), (&b"one\rtwo\r"[..], 1));
+}
+
+#[test]
+fn o1_a_port_that_empties_is_not_held_back() {
+    let mut s = open_line();
+    let id = telnet_client(&mut s);
+    s.say(id, &[b"0123456789", &command(Command::Baud(Some(19200)))[..]].concat());
+    // Slower than the clock says, as its own count tells; but it moves.
+    for left in (5..20).rev() {
+        s.line.handle_port_holds(left * 20, s.now);
+        s.pass(ms(70));
+        assert!(s.deeds.is_empty(), "{left}");
+    }
+    s.line.handle_port_holds(0, s.now);
+    s.pass(ms(70));
+    assert_eq!(s.deeds.len(), 1);
+}
+
+#[test]
+fn i3_a_purge_of_one_client_costs_the_next_one_nothing() {
+    let replace = LineConfig { groups: Vec::new(), on_busy: OnBusy::Replace, ..config() };
+    let mut s = Stage::with(replace, start(7));
+    let first = telnet_client(&mut s);
+    s.busy = true;
+    s.say(first, &command(Command::Purge { input: true, output: false }));
+    let (_, deed) = s.deeds[0];
+    let second = s.connect_raw();
+    s.blocked.insert(second);
+    s.input(b"for the second");
+    s.busy = false;
+    s.done(deed);
+    s.blocked.clear();
+    s.settle();
+    assert_eq!(s.heard(second), b"for the second");
+}
+
+#[test]
+fn a_stop_waits_for_what_is_being_done_with_the_device() {
+    let mut s = open_line();
+    let id = telnet_client(&mut s);
+    s.say(id, &command(Command::Baud(Some(300))));
+    s.busy = true;
+    s.line.handle_stop(s.now);
+    s.settle();
+    let (_, restore) = *s.deeds.last().unwrap();
+    assert_eq!(restore.settings, Some(settings("9600,8N1")));
+    assert!(!s.line.is_stopped());
+    s.busy = false;
+    s.done(restore);
+    assert!(s.line.is_stopped());
+}

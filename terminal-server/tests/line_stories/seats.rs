@@ -153,3 +153,16 @@ fn a_kicked_holder_frees_the_line() {
     let second = s.connect_raw();
     assert!(!s.dropped.contains(&second));
 }
+
+#[test]
+fn a_line_kept_for_a_node_is_not_taken_by_who_has_no_key() {
+    let mut s = Stage::with(LineConfig { raw_may_hold: true, ..config() }, start(7));
+    let (alpha, _) = s.granted("alpha");
+    s.send(alpha, Frame::Release("beta".parse().ok()));
+    let raw = s.connect_raw();
+    let console = s.connect_as(ClientKind::Console { hold: true, from: ObserveFrom::Live });
+    s.say(raw, b"x");
+    assert!(s.tty.is_empty() && s.finished.contains(&console));
+    assert_eq!(s.refused("gamma").why, RefuseWhy::Reserved);
+    s.granted("beta");
+}

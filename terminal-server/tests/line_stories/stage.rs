@@ -43,6 +43,7 @@ pub struct Stage {
     /// It takes no settings.
     pub stubborn: bool,
     settings: LineSettings,
+    breaking: bool,
     sent: BTreeMap<ClientId, Vec<Frame>>,
     bytes: BTreeMap<ClientId, BytesMut>,
     /// Frames in sockets that nobody has read yet; `None` is the connection's end.
@@ -91,6 +92,7 @@ impl Stage {
             busy: false,
             stubborn: false,
             settings,
+            breaking: false,
             sent: BTreeMap::new(),
             bytes: BTreeMap::new(),
             unread: BTreeMap::new(),
@@ -148,7 +150,9 @@ impl Stage {
             self.settings = settings;
         }
         self.wires = self.wires.map(|wires| wires.with(deed.signals));
-        let outcome = Outcome { settings: self.settings, signals: self.wires };
+        self.breaking = deed.signals.brk.unwrap_or(self.breaking);
+        let breaking = self.breaking;
+        let outcome = Outcome { settings: self.settings, signals: self.wires, breaking };
         self.line.handle_done(outcome, self.now);
     }
 

@@ -14,6 +14,7 @@ mod life;
 mod machine;
 mod many;
 mod observe;
+mod plain;
 mod raw;
 mod refusals;
 mod reload;

@@ -23,7 +23,7 @@ impl Line {
 
     /// The deed is done, or refused by the device: what is in force now.
     pub fn handle_done(&mut self, outcome: Outcome, now: Time) {
-        let Some(task) = self.output.done() else { return };
+        let Some(task) = self.output.done(now) else { return };
         self.settings = outcome.settings;
         self.output.set_char_time(if self.settings == self.config.settings {
             self.config.char_time
@@ -33,14 +33,15 @@ impl Line {
         if !self.output.has_tasks() {
             self.expected = self.settings;
         }
-        let ours = self.signals.with(task.deed.signals);
         let brk = Signals::BREAK;
+        let ours = self.signals.with(task.deed.signals).set(brk, outcome.breaking);
         self.levels(match outcome.signals {
-            Some(signals) => signals.set(brk, ours.has(brk)),
+            Some(signals) => signals.set(brk, outcome.breaking),
             // A device without modem lines shows what it was told, and fixed levels beside it.
             None => ours,
         });
-        if task.deed.purge_input {
+        let holds = |asker: &Asker| self.arbiter.is_holder(asker.client);
+        if task.deed.purge_input && task.askers.iter().any(holds) {
             self.purge_input();
         }
         for asker in task.askers {
@@ -195,5 +196,6 @@ impl Line {
                 self.input.ack(end);
             }
         }
+        self.spool_state();
     }
 }

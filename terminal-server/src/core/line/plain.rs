@@ -130,7 +130,8 @@ impl Line {
     fn bytes_of_holder(&mut self, id: ClientId, out: &mut BytesMut, max: usize) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let until = out.len() + max;
-        client.cursor = client.cursor.max(self.input.acked());
+        let before = self.input.acked();
+        client.cursor = client.cursor.max(before);
         while out.len() < until {
             while let Some(event) = self.input.tell(client.cursor) {
                 if let Speech::Telnet(session) = &mut client.speech {
@@ -140,11 +141,14 @@ impl Line {
             }
             let bytes = self.input.take(client.cursor, max);
             if bytes.is_empty() {
-                return;
+                break;
             }
             append(&mut client.speech, bytes, out);
             client.cursor += bytes.len() as u64;
             self.input.ack(client.cursor);
+        }
+        if self.input.acked() > before {
+            self.spool_state();
         }
     }
 

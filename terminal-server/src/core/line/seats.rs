@@ -22,7 +22,7 @@ impl Line {
     /// On a line with groups a plain client observes, unless the line lets it hold while no node
     /// does. A line without groups belongs to who came first, and `on_busy` says what the next one
     /// gets. An operator at this machine may hold what nobody holds.
-    fn seat(&self, kind: ClientKind) -> Seat {
+    fn seat(&self, kind: ClientKind, now: Time) -> Seat {
         let keyed = !self.config.groups.is_empty();
         let wants = match kind {
             ClientKind::Line { .. } => false,
@@ -33,6 +33,7 @@ impl Line {
         match self.arbiter.holder() {
             _ if self.stopping => Seat::Refused,
             _ if !wants => Seat::Observer,
+            None if self.arbiter.kept_for(now).is_some() => Seat::Observer,
             None => Seat::Holder { replaces: None },
             // A node's grant ends by its lease or its own word.
             Some(holder) if holder.who.is_some() => Seat::Observer,
@@ -53,7 +54,7 @@ impl Line {
         kind: ClientKind,
         now: Time,
     ) {
-        match self.seat(kind) {
+        match self.seat(kind, now) {
             Seat::Observer if matches!(kind, ClientKind::Console { hold: true, .. }) => {
                 self.counters.refused_busy += 1;
                 let (why, status) = (RefuseWhy::Held, self.status(now));

@@ -14,6 +14,22 @@ impl Actor {
         if self.device.retry_at().is_some_and(|at| at <= now) {
             self.opening = Some(self.device.retry());
         }
+        if self.look_at.take_if(|at| *at <= now).is_some() {
+            self.look_at_unread(now);
+        }
+    }
+
+    /// What is not read at present says nothing when it breaks, so it is looked at now and then.
+    fn look_at_unread(&mut self, now: Time) {
+        let stuck = now.since(self.moved.1) > LINGER;
+        let gone: Vec<_> = self.peers.unread(stuck).collect();
+        for id in gone {
+            self.closed(id);
+        }
+        if !self.line.wants_input() && self.device.is_gone() {
+            // It gives what it still has, and then the reason.
+            self.read_device();
+        }
     }
 
     pub(super) fn opened(&mut self, opened: Result<SerialPort, DeviceError>) {
@@ -179,7 +195,7 @@ impl Actor {
     /// Nothing more comes from a client. Of one that speaks bytes that is no more than the end of a
     /// file sent to the line: it has the line until that is written.
     pub(super) fn ended(&mut self, id: ClientId) {
-        let writing = self.line.is_holder(id) && self.line.has_output();
+        let writing = self.line.is_holder(id) && self.line.is_writing();
         match self.peers.get(id) {
             Some(peer) if peer.speaks_bytes() && writing => peer.hang_up_later(now() + LINGER),
             _ => self.closed(id),
@@ -209,13 +225,17 @@ impl Actor {
 
     pub(super) fn done(&mut self, outcome: Option<Outcome>) {
         self.doing = None;
-        let (settings, _) = self.line.condition();
+        let (settings, signals) = self.line.condition();
         // A thread that broke changed nothing that we know of.
-        let outcome = outcome.unwrap_or(Outcome { settings, signals: None });
+        let outcome = outcome.unwrap_or(Outcome {
+            settings,
+            signals: None,
+            breaking: signals.has(Signals::BREAK),
+        });
         if outcome.settings != settings {
             self.keeping.event(now(), || outcome.settings.to_string());
         }
-        self.device.set(outcome.settings);
+        self.device.set(&outcome);
         self.line.handle_done(outcome, now());
     }
 }

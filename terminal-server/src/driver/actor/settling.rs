@@ -95,23 +95,32 @@ impl Actor {
 
     /// Sends to every client what it can take. Whether the core was told something by it.
     pub(super) fn send(&mut self) -> bool {
+        let idle = !self.line.is_writing();
         let mut at = None;
         while let Some(id) = self.peers.after(at) {
             at = Some(id);
             if self.send_to(id).is_err() {
+                if self.peers.get(id).is_some_and(Peer::stop_sending) {
+                    continue;
+                }
                 tracing::debug!(line = %self.name, client = id, "broken");
                 self.peers.remove(id);
                 self.line.handle_closed(id, now());
                 return true;
             }
         }
-        false
+        // Replies that were taken may have let in what waited behind them.
+        idle && self.line.is_writing()
     }
 
     pub(super) fn send_to(&mut self, id: ClientId) -> std::io::Result<()> {
         let now = now();
         let Some(peer) = self.peers.get(id) else { return Ok(()) };
         loop {
+            peer.send()?;
+            if !peer.is_sent() {
+                return Ok(());
+            }
             let mut more = false;
             while peer.has_room() {
                 if peer.speaks_bytes() {
@@ -123,10 +132,6 @@ impl Actor {
                     peer.push(&frame);
                 }
                 more = true;
-            }
-            peer.send()?;
-            if !peer.is_sent() {
-                return Ok(());
             }
             if !more {
                 return peer.close_sending();
