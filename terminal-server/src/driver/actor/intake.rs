@@ -227,11 +227,8 @@ impl Actor {
         self.doing = None;
         let (settings, signals) = self.line.condition();
         // A thread that broke changed nothing that we know of.
-        let outcome = outcome.unwrap_or(Outcome {
-            settings,
-            signals: None,
-            breaking: signals.has(Signals::BREAK),
-        });
+        let breaking = signals.has(Signals::BREAK);
+        let outcome = outcome.unwrap_or(Outcome { settings, signals: None, breaking });
         if outcome.settings != settings {
             self.keeping.event(now(), || outcome.settings.to_string());
         }
