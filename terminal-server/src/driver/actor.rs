@@ -4,13 +4,14 @@
 //! of this loop hangs the line's renewals, beacons, status and watchdog with it (I8).
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sys::{BootTimer, PortError, SerialPort};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use wire::time::earliest;
 use wire::{Frame, Name, ObserveFrom, Signals, Time};
 
@@ -152,17 +153,22 @@ impl Actor {
             self.line.handle_device(false, now());
             self.settle();
         }
+        let mut stop = std::pin::pin!(shutdown.cancelled());
         loop {
-            let wake = self.wait(&shutdown, None).await;
+            let wake = self.wait(Some(stop.as_mut()), None).await;
             if matches!(wake, Wake::Stop) {
                 break;
             }
             self.handle(wake);
         }
-        self.stop(&shutdown).await
+        self.stop().await
     }
 
-    async fn wait(&mut self, shutdown: &CancellationToken, until: Option<Time>) -> Wake {
+    async fn wait(
+        &mut self,
+        stop: Option<Pin<&mut WaitForCancellationFuture<'_>>>,
+        until: Option<Time>,
+    ) -> Wake {
         self.turns += 1;
         if std::mem::take(&mut self.announced) || self.turns > TURNS {
             self.turns = 0;
@@ -195,7 +201,7 @@ impl Actor {
         tokio::select! {
             // A stop must not wait behind work, nor a deadline behind a flood.
             biased;
-            () = shutdown.cancelled(), if !self.stopping => Wake::Stop,
+            () = given(stop) => Wake::Stop,
             () = timer.until(due.map(Time::since_boot)) => Wake::Timer,
             stored = outcome(storing, StateError::Unfinished) => Wake::Stored(stored),
             opened = outcome(opening, DeviceError::Unfinished) => Wake::Opened(opened),
@@ -208,8 +214,10 @@ impl Actor {
 
     fn handle(&mut self, wake: Wake) {
         self.about = None;
+        let mut settled = false;
         match wake {
-            Wake::Stop => self.line.handle_stop(now()),
+            // Of that the loop itself takes care.
+            Wake::Stop => {}
             Wake::Timer => self.timer_is_due(),
             Wake::Arrival(arrival) => self.arrive(arrival),
             Wake::Question(question) => self.answer(question),
@@ -224,7 +232,12 @@ impl Actor {
                     self.line.handle_signals(signals, now());
                 }
             }
-            Wake::Device(Ready::Input) => self.read_device(),
+            Wake::Device(Ready::Input) => {
+                self.read_device();
+                // The clients have it before the device is asked whether that was all.
+                self.settle();
+                settled = self.read_device() == 0 && self.device.is_open();
+            }
             // What did not fit is tried again below.
             Wake::Device(Ready::Room) => {}
             Wake::Peers => {
@@ -234,7 +247,9 @@ impl Actor {
             }
             Wake::Probes => {}
         }
-        self.settle();
+        if !settled {
+            self.settle();
+        }
         let written = self.line.written_to();
         if self.moved.0 != written {
             self.moved = (written, now());
@@ -254,7 +269,7 @@ impl Actor {
 
     /// Finishes the started frame, lets last words reach the clients, takes what is still in the
     /// device. Each within its time.
-    async fn stop(mut self, shutdown: &CancellationToken) -> (Saved, Device) {
+    async fn stop(mut self) -> (Saved, Device) {
         let begun = now();
         self.stopping = true;
         self.links.arrivals.close();
@@ -264,7 +279,7 @@ impl Actor {
         let throttling = self.device.throttle();
         let frame = (begun + FRAME_GRACE + self.frame_time, begun + LAST_WORDS);
         while let Some(until) = self.stopped(frame) {
-            let wake = self.wait(shutdown, Some(until)).await;
+            let wake = self.wait(None, Some(until)).await;
             self.handle(wake);
         }
         if !self.line.is_stopped() {
@@ -320,6 +335,14 @@ impl Actor {
 async fn outcome<T, E>(work: &mut Option<JoinHandle<Result<T, E>>>, unfinished: E) -> Result<T, E> {
     match work {
         Some(handle) => handle.await.unwrap_or(Err(unfinished)),
+        None => std::future::pending().await,
+    }
+}
+
+/// `future`, if there is one.
+async fn given<F: Future>(future: Option<Pin<&mut F>>) -> F::Output {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

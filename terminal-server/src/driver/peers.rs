@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::ReadBuf;
 use tokio_util::codec::Decoder;
 use wire::codec::CodecError;
-use wire::frame::MAX_FRAME;
 use wire::time::earliest;
 use wire::{DecodeError, Frame, FrameCodec, Time};
 
@@ -272,20 +273,12 @@ impl Peer {
             return Found::Urgent;
         }
         self.urgent_told = false;
-        if self.speaks_bytes() {
-            return self.look_for_bytes();
-        }
-        self.inbox.reserve(READ);
-        let read = self.stream.try_read_buf(&mut self.inbox);
-        self.found(read)
-    }
-
-    /// Through the stack, so that an idle client keeps no buffer.
-    fn look_for_bytes(&mut self) -> Found {
-        let mut buf = [0; BULK_READ];
+        // Through the stack, so that an idle client keeps no buffer.
+        let mut buf = [MaybeUninit::uninit(); READ];
+        let mut buf = ReadBuf::uninit(&mut buf);
         let read = self.stream.try_read(&mut buf);
         if !self.deaf {
-            self.inbox.extend_from_slice(&buf[..*read.as_ref().unwrap_or(&0)]);
+            self.inbox.extend_from_slice(buf.filled());
         }
         self.found(read)
     }
@@ -428,10 +421,8 @@ impl Peer {
     }
 }
 
-/// One read's worth: a frame of the longest kind.
-const READ: usize = MAX_FRAME + 2;
-/// And of bytes: a loopback sender's worth.
-const BULK_READ: usize = 16 * 1024;
+/// One read's worth: a frame of the longest kind, or some of what a loopback sender sends.
+const READ: usize = 16 * 1024;
 /// The default of the third number of `net.ipv4.tcp_rmem`.
 const MOST_UNREAD: usize = 6 * 1024 * 1024;
 /// Half of the input window: a wake-up's worth of sending, and little for a REVOKED to wait behind.

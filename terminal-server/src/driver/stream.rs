@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A client's socket. Nothing here waits.
@@ -44,19 +45,17 @@ impl Stream {
         }
     }
 
-    /// Reads if the reactor knows of something.
-    pub(crate) fn try_read_buf(&self, inbox: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(inbox),
-            Self::Unix(stream) => stream.try_read_buf(inbox),
-        }
-    }
-
-    /// The same into `buf`.
-    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buf),
-            Self::Unix(stream) => stream.try_read(buf),
+    /// Reads if the reactor knows of something. After a short read it takes the socket for empty until
+    /// more comes, which `try_read` of tokio finds out by another call.
+    pub(crate) fn try_read(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, buf),
+        };
+        match read {
+            Poll::Ready(result) => result.map(|()| buf.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

@@ -64,14 +64,18 @@ impl Actor {
         self.read_peer(id);
     }
 
-    /// Reads the device for one turn at most.
-    pub(super) fn read_device(&mut self) {
+    /// Reads the device for one turn at most. How much there was.
+    pub(super) fn read_device(&mut self) -> usize {
+        let mut all = 0;
         for _ in 0..DEVICE_TURN {
+            let count = self.read_device_once();
+            all += count;
             // After a short read nothing is left, most likely: the clients have it first.
-            if self.read_device_once() < DEVICE_READ {
-                return;
+            if count < DEVICE_READ {
+                break;
             }
         }
+        all
     }
 
     /// How much there was, at most [`DEVICE_READ`].
