@@ -277,9 +277,21 @@ impl Peer {
         let mut buf = [MaybeUninit::uninit(); READ];
         let mut buf = ReadBuf::uninit(&mut buf);
         let read = self.stream.try_read(&mut buf);
+        // A read stops short before urgent data, and what follows it wakes nobody.
+        if read.is_err() && self.speaks_bytes() && self.stream.is_urgent() {
+            return self.look_hard_for_more();
+        }
         if !self.deaf {
             self.inbox.extend_from_slice(buf.filled());
         }
+        self.found(read)
+    }
+
+    fn look_hard_for_more(&mut self) -> Found {
+        let start = self.inbox.len();
+        self.inbox.resize(start + READ, 0);
+        let read = self.stream.read_hard(&mut self.inbox[start..]);
+        self.inbox.truncate(start + read.as_ref().map_or(0, |count| *count));
         self.found(read)
     }
 
@@ -288,13 +300,7 @@ impl Peer {
     /// for that.
     pub(crate) fn look_hard(&mut self) -> Found {
         match self.look() {
-            Found::Idle => {
-                let start = self.inbox.len();
-                self.inbox.resize(start + READ, 0);
-                let read = self.stream.read_hard(&mut self.inbox[start..]);
-                self.inbox.truncate(start + read.as_ref().map_or(0, |count| *count));
-                self.found(read)
-            }
+            Found::Idle => self.look_hard_for_more(),
             found => found,
         }
     }
