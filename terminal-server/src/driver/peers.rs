@@ -211,6 +211,12 @@ impl Peer {
         &self.address
     }
 
+    /// Whether bytes may lie in its socket that woke nobody: behind TCP urgent data, which nobody
+    /// sends on purpose to a raw port. Asked now and then, since asking costs a call.
+    pub(crate) fn may_be_urgent(&self) -> bool {
+        self.kind == ClientKind::Raw && self.may_read() && self.stream.is_urgent()
+    }
+
     /// What it speaks.
     pub(crate) fn kind(&self) -> ClientKind {
         self.kind
@@ -277,8 +283,9 @@ impl Peer {
         let mut buf = [MaybeUninit::uninit(); READ];
         let mut buf = ReadBuf::uninit(&mut buf);
         let read = self.stream.try_read(&mut buf);
-        // A read stops short before urgent data, and what follows it wakes nobody.
-        if read.is_err() && self.speaks_bytes() && self.stream.is_urgent() {
+        // A read stops short before urgent data, and what follows it wakes nobody. Telnet lives with it;
+        // a raw client that sends such a thing is looked after by [`Peer::may_be_urgent`].
+        if read.is_err() && self.kind == ClientKind::Telnet && self.stream.is_urgent() {
             return self.look_hard_for_more();
         }
         if !self.deaf {

@@ -26,6 +26,12 @@ impl Actor {
         for id in gone {
             self.closed(id);
         }
+        let urgent = self.peers.iter().filter(|(_, peer)| peer.may_be_urgent());
+        for id in urgent.map(|(id, _)| id).collect::<Vec<_>>() {
+            if let Some(found) = self.peers.get(id).map(Peer::look_hard) {
+                self.found(id, found);
+            }
+        }
         if !self.line.wants_input() && self.device.is_gone() {
             // It gives what it still has, and then the reason.
             self.read_device();
@@ -174,7 +180,10 @@ impl Actor {
         let observe = matches!(found, Found::Frame(Frame::Observe(_)));
         match found {
             Found::Frame(frame) => self.line.handle_frame(id, frame, now),
-            Found::Bytes(bytes) => self.line.handle_bytes(id, bytes, now),
+            Found::Bytes(bytes) => {
+                self.look_at.get_or_insert(now + LOOK);
+                self.line.handle_bytes(id, bytes, now);
+            }
             Found::Urgent => self.line.handle_urgent(id),
             Found::Bad(error) => self.line.handle_bad_frame(id, error, now),
             Found::Closed => return self.ended(id),
