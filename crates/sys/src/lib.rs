@@ -41,6 +41,7 @@ pub mod signal_watch;
 pub mod spawn;
 mod termios;
 pub mod tty;
+mod watched;
 
 pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};

@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::policy::OpenPolicy;
 use crate::pty::{Pty, PtyError, Slave};
 use crate::tty::{Difference, Tty, TtyError};
+use crate::watched::Watched;
 use wire::LineSettings;
 
 /// An open line: a serial device, or the program's end of a virtual one.
@@ -23,8 +24,8 @@ use wire::LineSettings;
 #[derive(Debug)]
 pub struct SerialPort {
     device: Device,
-    /// The reactor has said once that it can be read, and written.
-    known: (bool, bool),
+    /// The reactor has said once that it can be read.
+    known: bool,
 }
 
 #[derive(Debug)]
@@ -170,21 +171,16 @@ impl SerialPort {
         if buf.is_empty() {
             return Ok(Some(0));
         }
-        // Polling makes the reactor forget that the port was readable once it is not. tokio-serial's
-        // own try_read does not, and the next `readable` would return at once, for ever.
+        // By the reactor's word, so that it forgets that the port was readable once it is not.
         if let Poll::Ready(result) = self.poll_read(&mut Context::from_waker(Waker::noop()), buf) {
-            self.known.0 = true;
+            self.known = true;
             return result.map(Some);
         }
-        if self.known.0 {
+        if self.known {
             return Ok(None);
         }
         // The reactor does not know a new port yet.
-        let read = match &mut self.device {
-            Device::Tty(tty) => tty.try_read(buf),
-            Device::Pty(pty) => pty.try_read(buf),
-        };
-        match read {
+        match self.watched().try_read(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             read => self.judge_read(read).map(Some),
         }
@@ -195,21 +191,16 @@ impl SerialPort {
     /// # Errors
     /// [`PortError::Gone`] when the line ended; nothing of `bytes` was taken.
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<Option<usize>, PortError> {
-        let polled = self.poll_write(&mut Context::from_waker(Waker::noop()), bytes);
-        if let Poll::Ready(result) = polled {
-            self.known.1 = true;
-            return result.map(Some);
-        }
-        if self.known.1 {
-            return Ok(None);
-        }
-        let written = match &mut self.device {
-            Device::Tty(tty) => tty.try_write(bytes),
-            Device::Pty(pty) => pty.try_write(bytes),
-        };
-        match written {
+        match self.watched().try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             written => written.map(Some).map_err(|source| self.error(source)),
+        }
+    }
+
+    fn watched(&mut self) -> &mut Watched {
+        match &mut self.device {
+            Device::Tty(tty) => tty.watched(),
+            Device::Pty(pty) => pty.watched(),
         }
     }
 
@@ -225,10 +216,7 @@ impl SerialPort {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let polled = match &mut self.device {
-            Device::Tty(tty) => tty.poll_read(cx, buf),
-            Device::Pty(pty) => pty.poll_read(cx, buf),
-        };
+        let polled = self.watched().poll_read(cx, buf);
         polled.map(|result| self.judge_read(result))
     }
 
@@ -244,10 +232,7 @@ impl SerialPort {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let polled = match &mut self.device {
-            Device::Tty(tty) => tty.poll_write(cx, bytes),
-            Device::Pty(pty) => pty.poll_write(cx, bytes),
-        };
+        let polled = self.watched().poll_write(cx, bytes);
         polled.map(|result| result.map_err(|source| self.error(source)))
     }
 
@@ -291,13 +276,13 @@ impl SerialPort {
 
 impl From<Tty> for SerialPort {
     fn from(tty: Tty) -> Self {
-        Self { device: Device::Tty(Box::new(tty)), known: (false, false) }
+        Self { device: Device::Tty(Box::new(tty)), known: false }
     }
 }
 
 impl From<Pty> for SerialPort {
     fn from(pty: Pty) -> Self {
-        Self { device: Device::Pty(pty), known: (false, false) }
+        Self { device: Device::Pty(pty), known: false }
     }
 }
 

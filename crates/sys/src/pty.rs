@@ -8,19 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use crate::control::{Control, Kind, Shared};
-use crate::descriptor::watch;
 use crate::owner::Owner;
 use crate::termios::make_raw;
+use crate::watched::Watched;
 
 /// The master of a pseudo terminal, and the name of its slave. Make a [`crate::SerialPort`] of it
 /// to move bytes.
@@ -30,7 +27,7 @@ use crate::termios::make_raw;
 /// On drop the link is removed, unless it has come to point elsewhere.
 #[derive(Debug)]
 pub struct Pty {
-    master: AsyncFd<OwnedFd>,
+    master: Watched,
     /// The same master, for all that moves no bytes.
     shared: Arc<Shared>,
     /// Never read or written; see [`Slave::Held`].
@@ -140,7 +137,7 @@ impl Pty {
         let again =
             master.try_clone().map_err(|error| PtyError::Open { doing: "share", source: error })?;
         let shared = Shared::new(again, link.unwrap_or(&slave_path), Kind::Master, false);
-        let master = watch(master, Interest::READABLE | Interest::WRITABLE)
+        let master = Watched::new(master)
             .map_err(|error| PtyError::Open { doing: "watch", source: error })?;
         let link = link.map(|path| Link::create(path, &slave_path)).transpose()?;
         let slave = (slave == Slave::Held).then_some(peer);
@@ -163,44 +160,15 @@ impl Pty {
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.master.readable().await.map(drop)
+        self.master.readable().await
     }
 
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.master.writable().await.map(drop)
+        self.master.writable().await
     }
 
-    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(retry_on_intr(|| rustix::io::read(self.master.get_ref(), &mut *buf))?)
-    }
-
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(retry_on_intr(|| rustix::io::write(self.master.get_ref(), bytes))?)
-    }
-
-    pub(crate) fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.master.poll_read_ready(cx))?;
-            let read =
-                guard.try_io(|fd| Ok(retry_on_intr(|| rustix::io::read(fd.get_ref(), &mut *buf))?));
-            if let Ok(result) = read {
-                return Poll::Ready(result);
-            }
-        }
-    }
-
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.master.poll_write_ready(cx))?;
-            let written = guard.try_io(|_| self.try_write(bytes));
-            if let Ok(result) = written {
-                return Poll::Ready(result);
-            }
-        }
+    pub(crate) fn watched(&mut self) -> &mut Watched {
+        &mut self.master
     }
 }
 
@@ -339,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn the_master_is_not_inherited() {
         let pty = Pty::open(None, Slave::Held).unwrap();
-        let flags = rustix::io::fcntl_getfd(pty.master.get_ref()).unwrap();
+        let flags = rustix::io::fcntl_getfd(pty.master.fd()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 }

@@ -9,24 +9,22 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use rustix::fs::{FlockOperation, flock, major};
+use rustix::fs::{FlockOperation, OFlags, fcntl_getfl, fcntl_setfl, flock, major};
 use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, OptionalActions, QueueSelector, Termios, ioctl_tiocexcl, tcflush, tcgetattr,
     tcsetattr,
 };
-use serialport::SerialPort as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_serial::SerialStream;
+use serialport::{SerialPort as _, TTYPort};
 
 use crate::control::{Control, ControlError, Kind, Shared};
 use crate::policy::OpenPolicy;
 use crate::termios::{builder, set_hupcl};
 use wire::{LineSettings, SettingsError};
+
+use crate::watched::Watched;
 
 pub use crate::termios::Difference;
 
@@ -34,7 +32,9 @@ pub use crate::termios::Difference;
 /// bytes. On drop the settings it was found with are put back, as far as [`OpenPolicy`] does not say
 /// otherwise, and the locks end.
 pub struct Tty {
-    stream: SerialStream,
+    /// Opens and owns the device.
+    port: TTYPort,
+    watched: Watched,
     /// The same open device, for all that moves no bytes.
     shared: Arc<Shared>,
     path: PathBuf,
@@ -107,17 +107,22 @@ impl Tty {
         let at = |doing| move |source| TtyError::Io { path: path.to_owned(), doing, source };
         settings.check().map_err(|source| TtyError::Settings { path: path.to_owned(), source })?;
         let probe = Probe::open(path)?;
-        let stream = SerialStream::open(&builder(path, settings)).map_err(|error| {
+        let port = builder(path, settings).open_native().map_err(|error| {
             // serialport drops the errno of most failures; the probe has seen the usual ones.
             at("open")(io::Error::from(error))
         })?;
         let Probe { file, saved, is_pty } = probe;
-        // SAFETY: the descriptor belongs to `stream`, which outlives this borrow.
-        let device = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+        // SAFETY: the descriptor belongs to `port`, which outlives this borrow.
+        let device = unsafe { BorrowedFd::borrow_raw(port.as_raw_fd()) };
+        let status = fcntl_getfl(device).map_err(|error| at("look at")(error.into()))?;
+        fcntl_setfl(device, status | OFlags::NONBLOCK)
+            .map_err(|error| at("set up")(error.into()))?;
+        let watched = device.try_clone_to_owned().and_then(Watched::new).map_err(at("watch"))?;
         let device = device.try_clone_to_owned().map_err(at("share"))?;
         let kind = if is_pty { Kind::Slave } else { Kind::Serial };
         let mut tty = Self {
-            stream,
+            port,
+            watched,
             shared: Shared::new(device, path, kind, policy.marks),
             path: path.to_owned(),
             is_pty,
@@ -188,49 +193,25 @@ impl Tty {
         if self.is_pty {
             return None;
         }
-        usize::try_from(self.stream.bytes_to_write().ok()?).ok()
+        usize::try_from(self.port.bytes_to_write().ok()?).ok()
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
+        self.watched.readable().await
     }
 
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+        self.watched.writable().await
     }
 
-    /// Straight to the device, past what the reactor remembers.
-    pub(crate) fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buf)
-    }
-
-    /// Straight to the device, past what the reactor remembers.
-    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
-    }
-
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut buf = ReadBuf::new(buf);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
-        Poll::Ready(Ok(buf.filled().len()))
-    }
-
-    pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    pub(crate) fn watched(&mut self) -> &mut Watched {
+        &mut self.watched
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor belongs to `stream`, which lives as long as the borrow of `self`
+        // SAFETY: the descriptor belongs to `port`, which lives as long as the borrow of `self`
         // and does not close it before.
-        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.port.as_raw_fd()) }
     }
 }
 

@@ -239,7 +239,7 @@ impl Actor {
                 settled = self.read_device() == 0 && self.device.is_open();
             }
             // What did not fit is tried again below.
-            Wake::Device(Ready::Room) => {}
+            Wake::Device(Ready::Room) => self.device.has_room(),
             Wake::Peers => {
                 for id in self.peers.take_ready() {
                     self.read_peer(id);

@@ -243,9 +243,14 @@ impl Device {
         self.port.as_ref()?.outq()
     }
 
+    /// There is room again, most likely.
+    pub(crate) fn has_room(&mut self) {
+        self.full = false;
+    }
+
     /// Writes the beginning of `bytes`: the count, or `None` if there is no room.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<Option<usize>, PortError> {
-        let Some(port) = &mut self.port else { return Ok(None) };
+        let Some(port) = self.port.as_mut().filter(|_| !self.full) else { return Ok(None) };
         let written = port.try_write(bytes)?.filter(|count| *count > 0);
         self.full = written.is_none_or(|count| count < bytes.len());
         Ok(written)
