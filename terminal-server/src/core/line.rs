@@ -326,9 +326,9 @@ impl Line {
         self.actions.pop_front()
     }
 
-    /// Whether there is more to do: what clients are sent may bring something up.
+    /// Whether there is more to do or to be spooled: what clients are sent may bring something up.
     pub fn has_actions(&self) -> bool {
-        !self.actions.is_empty()
+        !self.actions.is_empty() || !self.spool.is_empty()
     }
 
     /// What is to be written to the spool, in this order and before anything is sent that depends on
