@@ -1,6 +1,7 @@
 //! What the programs need from Linux that safe crates do not offer, and the only crate that may
-//! hold `unsafe`: serial ports on tokio-serial with the locks and termios care they lack, pseudo
-//! terminals, multicast datagrams with their TTL, and the process control a guard needs.
+//! hold `unsafe`: serial ports opened through tokio-serial and serialport, with the locks, the
+//! termios care and the readiness that they lack, pseudo terminals, multicast datagrams with their
+//! TTL, and the process control a guard needs.
 //!
 //! In reading order:
 //!

@@ -1,7 +1,9 @@
 //! Opening and owning a serial device.
 //!
-//! Built on tokio-serial and serialport, as their users expect, with what they lack or do in an
-//! order that hurts. Nothing here flushes a queue: what the line said before we came is still read.
+//! Opened by the builder of tokio-serial, owned by serialport, as their users expect, with what they
+//! lack or do in an order that hurts. Readiness is our own (`watched`): tokio-serial watches for room
+//! all the time, and a terminal announces room after every write. Nothing here flushes a queue: what
+//! the line said before we came is still read.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
