@@ -47,7 +47,7 @@ fn panel(text: &mut String, row: &Row, top: f64) {
     let (title, unit) = (&row.what, row.unit.name());
     let _ = writeln!(
         text,
-        "<text class=\"title\" x=\"0\" y=\"{:.0}\">{title}<tspan class=\"note\">  {unit}, {better} \
+        "<text class=\"title\" x=\"0\" y=\"{:.0}\">{title}<tspan class=\"note\" dx=\"8\">{unit}, {better} \
          is better</tspan></text>",
         top + TITLE - 8.0
     );
