@@ -20,7 +20,7 @@
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
 //! - [`cli`], [`program`]: the binary
-//! - [`bench`]: the terminal server's speed and cost beside others
+//! - [`mod@bench`]: the terminal server's speed and cost beside others
 //! - [`error`]: why the lab cannot go on
 
 pub mod answerer;

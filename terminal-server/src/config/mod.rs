@@ -1,6 +1,6 @@
 //! The configuration file: TOML for hundreds of lines, read once into checked options.
 //!
-//! - [`file`]: the whole file
+//! - [`mod@file`]: the whole file
 //! - `line`: the keys of one line
 //! - `section`: reads a table key by key, so that every error is told, each with its place
 //! - [`values`]: what the texts in it mean

@@ -4,8 +4,8 @@
 //! - [`arbiter`]: who holds the line, under which epoch, until when
 //! - [`input`]: the numbered ring of what was read
 //! - [`output`]: records on their way to the tty, paced
-//! - [`pace`]: how fast that goes
-//! - [`packing`]: when input that has come is sent on
+//! - `pace`: how fast that goes
+//! - `packing`: when input that has come is sent on
 //! - [`deed`]: what clients ask of the device beside sending bytes
 //! - [`telnet`]: one telnet client and RFC 2217
 //! - [`client`]: one connection's place in the protocol and what waits to be sent to it
