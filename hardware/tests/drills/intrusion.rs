@@ -205,7 +205,7 @@ async fn frames_that_are_none_end_their_connection_and_nothing_else() {
     assert_eq!(after, before + 8);
     // The runtime goes on while this thread waits: the chain's programs are processes.
     silent.error(ErrorCode::Slow);
-    assert_eq!(chain.server_status().unwrap()["silent"], 1);
+    assert_eq!(chain.server_status().unwrap()["refused"]["silent"], 1);
     assert_eq!(chain.coordinator(), Some(held));
     let report = session::conclude(&mut chain, Vec::new(), Vec::new()).await;
     assert_clean(&report);
