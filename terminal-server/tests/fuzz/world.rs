@@ -211,12 +211,12 @@ impl World {
         for turn in 0.. {
             assert!(turn < 100_000, "it never comes to rest");
             self.act();
+            while self.line.poll_spool().is_some() {}
             let told = self.perform() || self.write() || self.send();
             if !told && !self.line.has_actions() {
                 break;
             }
         }
-        while self.line.poll_spool().is_some() {}
         self.check();
         while let Some(id) = self.probes.pop_front().filter(|_| self.prompt) {
             self.line.handle_idle(id, self.now);
