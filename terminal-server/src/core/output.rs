@@ -229,14 +229,10 @@ impl OutputQueue {
     /// piece that was started. Tasks stay.
     pub(crate) fn purge(&mut self, epoch: Epoch) {
         let keep_front = self.started && self.front().is_some_and(|r| r.epoch != epoch);
-        let mut kept = self.items.drain(..).collect::<Vec<_>>();
-        let mut index = 0;
-        kept.retain(|item| {
-            index += 1;
-            matches!(item, Item::Task(_)) || (keep_front && index == 1)
-        });
-        self.items = kept.into();
-        if keep_front {
+        let front = if keep_front { self.items.pop_front() } else { None };
+        self.items.retain(|item| matches!(item, Item::Task(_)));
+        if let Some(front) = front {
+            self.items.push_front(front);
             self.queued = self.front().map_or(self.accepted, |record| record.output.end());
         } else {
             if self.started {

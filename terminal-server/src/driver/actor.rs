@@ -172,7 +172,8 @@ impl Actor {
         self.turns += 1;
         if std::mem::take(&mut self.announced) || self.turns > TURNS {
             self.turns = 0;
-            // The beacon of a change goes out before this loop does anything more.
+            // The beacon of a change goes out before this loop does anything more, and other lines
+            // have their turn.
             tokio::task::yield_now().await;
         }
         let watchdog = self.links.watchdog.as_ref().map(|_| self.watchdog_at);

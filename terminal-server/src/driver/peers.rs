@@ -283,8 +283,8 @@ impl Peer {
         let mut buf = [MaybeUninit::uninit(); READ];
         let mut buf = ReadBuf::uninit(&mut buf);
         let read = self.stream.try_read(&mut buf);
-        // A read stops short before urgent data, and what follows it wakes nobody. Telnet lives with it;
-        // a raw client that sends such a thing is looked after by [`Peer::may_be_urgent`].
+        // A read stops short before urgent data, and what follows it wakes nobody. Telnet lives with
+        // it; a raw client that sends such a thing is looked after by [`Peer::may_be_urgent`].
         if read.is_err() && self.kind == ClientKind::Telnet && self.stream.is_urgent() {
             return self.look_hard_for_more();
         }

@@ -175,7 +175,7 @@ impl Default for Policies {
     }
 }
 
-/// A client that vanished is found in 8 s: before its user has another cable in hand.
+/// An idle client that vanished is found within 8 s: before its user has another cable in hand.
 impl Default for Keepalive {
     fn default() -> Self {
         Self { idle: Duration::from_secs(5), interval: Duration::from_secs(1), probes: 3 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use wire::frame::MAX_OUTPUT;
-use wire::{Output, Time};
+use wire::{EventKind, Output, Time};
 
 use super::Line;
 use crate::core::client::{Client, ClientId, Speech, Stage};
@@ -134,10 +134,7 @@ impl Line {
         client.cursor = client.cursor.max(before);
         while out.len() < until {
             while let Some(event) = self.input.tell(client.cursor) {
-                if let Speech::Telnet(session) = &mut client.speech {
-                    session.handle_event(event.kind);
-                    session.poll_control(out);
-                }
+                happened(&mut client.speech, event.kind, out);
             }
             let bytes = self.input.take(client.cursor, max);
             if bytes.is_empty() {
@@ -161,10 +158,7 @@ impl Line {
         while out.len() < until {
             while let Some(event) = self.input.tell_observer(&mut client.marks_told, client.cursor)
             {
-                if let Speech::Telnet(session) = &mut client.speech {
-                    session.handle_event(event.kind);
-                    session.poll_control(out);
-                }
+                happened(&mut client.speech, event.kind, out);
             }
             let bytes = self.input.run(client.cursor, max);
             if bytes.is_empty() {
@@ -173,6 +167,14 @@ impl Line {
             append(&mut client.speech, bytes, out);
             client.cursor += bytes.len() as u64;
         }
+    }
+}
+
+/// What is no byte only RFC 2217 can say.
+fn happened(speech: &mut Speech, kind: EventKind, out: &mut BytesMut) {
+    if let Speech::Telnet(session) = speech {
+        session.handle_event(kind);
+        session.poll_control(out);
     }
 }
 
