@@ -12,9 +12,9 @@ use daemon::args::{host_name, parse_time_within};
 use daemon::{Exit, Failure, LogFormat, OrExit};
 use wire::{Key, Name};
 
-use crate::component::Exec;
-use crate::core::Profile;
-use crate::driver::Options;
+use crate::component::{Exec, PayloadOptions};
+use crate::core::{Behaviour, Profile};
+use crate::driver::{Hooks, Interface, LineOptions, Network, Options};
 
 /// Keeps a serial line served: one node of a group holds it, the others stand ready.
 ///
@@ -198,21 +198,34 @@ impl RunArgs {
             Some(node) => node.clone(),
             None => host_name("--node")?,
         };
+        let payload = Exec::new(program.clone(), arguments.cloned().collect());
         Ok(Options {
             group: given(&self.group, "--group")?,
             node,
-            line: given(&self.line, "--line")?,
-            key: read_key(&given(&self.key_file, "--key-file")?)?,
-            multicast: given(&self.multicast, "--multicast")?,
-            interface: given(&self.interface, "--interface")?,
-            routed: self.routed,
-            terminal_server: given(&self.terminal_server, "--terminal-server")?,
+            keys: vec![read_key(&given(&self.key_file, "--key-file")?)?],
+            networks: vec![Network {
+                interface: Interface::Address(given(&self.interface, "--interface")?.into()),
+                multicast: Some(given(&self.multicast, "--multicast")?.into()),
+                listen: None,
+                peers: Vec::new(),
+                routed: self.routed,
+            }],
+            lines: vec![LineOptions {
+                line: given(&self.line, "--line")?,
+                terminal_server: given(&self.terminal_server, "--terminal-server")?,
+                payload: Some(PayloadOptions::Exec(payload)),
+            }],
             profile: self.profile,
-            priority: self.priority,
-            stall: self.stall,
-            restarts: self.restarts,
+            behaviour: Behaviour {
+                priority: self.priority,
+                stall: self.stall,
+                restarts: self.restarts,
+                ..Behaviour::default()
+            },
+            check: None,
+            hooks: Hooks::default(),
+            events: None,
             status: self.status.clone().or_else(usual_socket),
-            payload: Exec::new(program.clone(), arguments.cloned().collect()),
             own_process: true,
         })
     }
@@ -380,9 +393,10 @@ mod tests {
         let options = cli.unwrap().run.options().unwrap();
         assert_eq!(options.node.as_str(), "a");
         assert_eq!(options.profile.to_string(), "50/200/250");
-        assert_eq!(options.stall, Duration::from_secs(2));
-        assert_eq!(options.payload, Exec::new("cmd".into(), vec!["--status".into(), "x".into()]));
-        assert_eq!(options.restarts, 5);
+        assert_eq!(options.behaviour.stall, Duration::from_secs(2));
+        let exec = Exec::new("cmd".into(), vec!["--status".into(), "x".into()]);
+        assert_eq!(options.lines[0].payload, Some(PayloadOptions::Exec(exec)));
+        assert_eq!(options.behaviour.restarts, 5);
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         let failure = parse(&format!("{flags} -- cmd")).unwrap().run.options().unwrap_err();
         assert_eq!(failure.exit, Exit::Permission);

@@ -22,5 +22,5 @@ pub mod driver;
 pub mod program;
 pub mod table;
 
-pub use component::Exec;
+pub use component::{Exec, PayloadOptions};
 pub use driver::{Error, NodeReport, Options, run};

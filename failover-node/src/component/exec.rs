@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use sys::process::Signal;
 use sys::spawn;
 
+use super::options::ExecMode;
+
 /// Which program, and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
@@ -16,6 +18,8 @@ pub struct Exec {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// How it takes part.
+    pub mode: ExecMode,
     /// The binary that has the `guard` subcommand: this one, unless a test is the host.
     pub guard: PathBuf,
 }
@@ -24,7 +28,7 @@ impl Exec {
     /// From a command line: the program, then its arguments.
     pub fn new(program: OsString, arguments: Vec<OsString>) -> Self {
         // By this name it is the very file that runs now, even if a newer one has taken its place.
-        Self { program, arguments, guard: "/proc/self/exe".into() }
+        Self { program, arguments, mode: ExecMode::Framed, guard: "/proc/self/exe".into() }
     }
 
     /// The guard's command: it will hold `control` and, as its own standard streams, the ends of

@@ -1,5 +1,6 @@
 //! What only a candidate and the coordinator run: the component instance.
 //!
+//! - [`options`]: what it runs
 //! - [`message`]: what node and guard tell each other
 //! - [`guard`]: the process that owns the payload, and ends it when the node cannot
 //! - [`exec`]: which program the payload is
@@ -11,5 +12,7 @@ pub(crate) mod framed;
 pub mod guard;
 pub(crate) mod instance;
 pub mod message;
+pub mod options;
 
 pub use exec::Exec;
+pub use options::{Bridge, Door, ExecMode, PayloadOptions, Stream};

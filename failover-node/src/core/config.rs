@@ -9,34 +9,76 @@ use super::profile::Profile;
 /// Everything one [`super::Node`] needs to know.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// The group; all its nodes and the line share the key.
+    /// The group; all its nodes and the lines share the keys.
     pub group: Name,
     /// This node, unique in the group.
     pub node: Name,
     /// This life of its process, random.
     pub boot: BootId,
-    /// The line to serve.
-    pub line: Name,
+    /// The lines to serve. The first is the group's lock: the others are claimed only while it is
+    /// held, and released with it.
+    pub lines: Vec<Name>,
     /// The group's key for what this node sends.
     pub key: Key,
-    /// Higher goes first for a vacancy.
-    pub priority: u8,
     /// The times.
     pub profile: Profile,
     /// Digest of the settings that all nodes of the group must share.
     pub digest: u64,
     /// Random, for challenges and jitter.
     pub seed: u64,
+    /// What may change while it runs.
+    pub behaviour: Behaviour,
+}
+
+/// How a node behaves; may change while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behaviour {
+    /// Higher goes first for a vacancy.
+    pub priority: u8,
+    /// Whether it may become coordinator at all.
+    pub membership: Membership,
+    /// The coordinator hands the line over to a node of higher priority that has been heard and
+    /// able for so long. `None`: the incumbent stays.
+    pub preempt_after: Option<Duration>,
     /// A coordinator whose payload leaves input unacknowledged for so long resigns.
     pub stall: Duration,
-    /// So many crashes of the payload within [`RESTART_WINDOW`] are forgiven.
+    /// So many crashes of a payload within [`RESTART_WINDOW`] are forgiven.
     pub restarts: usize,
 }
 
-/// See [`NodeConfig::restarts`].
+/// What a node is to its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Membership {
+    /// It may become coordinator.
+    #[default]
+    Full,
+    /// It has all that a coordinator needs, and never becomes one.
+    NeverCoordinator,
+    /// It only hears and shows; it needs no payload and no way to the terminal server.
+    Observer,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            priority: 100,
+            membership: Membership::Full,
+            preempt_after: None,
+            stall: Duration::from_secs(30),
+            restarts: 5,
+        }
+    }
+}
+
+/// See [`Behaviour::restarts`].
 pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
-/// How long a node that lost or gave up the line lets others go first.
+/// How long a node that lost or gave up the line lets others go first; it doubles with each
+/// repetition within [`FLAP_WINDOW`].
 pub const HOLD_DOWN: Duration = Duration::from_secs(5);
+/// The longest hold-down.
+pub const HOLD_DOWN_MAX: Duration = Duration::from_secs(300);
+/// Losses further apart are no repetition.
+pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 /// How long a node whose connect failed goes last.
 pub const CONNECT_FAILED: Duration = Duration::from_secs(5);
 /// First wait after a failed attempt; it doubles.
@@ -45,25 +87,23 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(20);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A payload that is told to stop has this long before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_millis(500);
+/// Most lines of one group: what one beacon shows.
+pub const MAX_LINES: usize = wire::beacon::MAX_BEACON_LINES;
 
 impl NodeConfig {
     /// With the defaults for everything that has one.
     pub fn new(group: Name, node: Name, line: Name, boot: BootId, key: Key) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = boot.0;
         Self {
             group,
             node,
             boot,
-            line,
+            lines: vec![line],
             key,
-            priority: 100,
             profile: Profile::STANDARD,
             digest: 0,
-            seed: u64::from_le_bytes([
-                boot.0[0], boot.0[1], boot.0[2], boot.0[3], boot.0[4], boot.0[5], boot.0[6],
-                boot.0[7],
-            ]),
-            stall: Duration::from_secs(30),
-            restarts: 5,
+            seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            behaviour: Behaviour::default(),
         }
     }
 }

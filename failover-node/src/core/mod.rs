@@ -20,7 +20,7 @@ pub mod node;
 pub mod profile;
 pub mod timers;
 
-pub use config::NodeConfig;
+pub use config::{Behaviour, Membership, NodeConfig};
 pub use link::{Link, LinkEnd};
 pub use members::{MemberView, Members, Unheard};
 pub use node::{Action, Counters, HandoverError, Node, Occurrence, ResignCause};

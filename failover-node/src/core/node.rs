@@ -86,7 +86,7 @@ impl Node {
         Self {
             phase: Phase::Standby,
             members: Members::new(config.node.clone(), config.boot, config.seed),
-            evidence: Evidence::new(config.line.clone()),
+            evidence: Evidence::new(config.lines[0].clone()),
             timers,
             link: None,
             payload: VecDeque::new(),
@@ -171,7 +171,7 @@ impl Node {
         let c = &self.config;
         self.link = Some(Link::new(
             (c.group.clone(), c.node.clone(), c.boot),
-            c.line.clone(),
+            c.lines[0].clone(),
             c.key.clone(),
             nonce,
             self.evidence.highest(),
@@ -429,7 +429,7 @@ impl Node {
         if self.taken >= self.delivered || self.line_down {
             self.timers.clear(Timer::Stall);
         } else {
-            self.timers.set(Timer::Stall, now + self.config.stall);
+            self.timers.set(Timer::Stall, now + self.config.behaviour.stall);
         }
     }
 
@@ -467,7 +467,7 @@ impl Node {
         let last_resort = at < self.connect_failed_until || at < self.held_down_until;
         let me = Standing {
             node: &self.config.node,
-            priority: self.config.priority,
+            priority: self.config.behaviour.priority,
             hears_beacons: self.evidence.hears_beacons(self.config.profile.lease, at),
             last_resort,
         };
@@ -505,7 +505,7 @@ impl Node {
             boot: self.config.boot,
             seq: self.seq,
             role: self.role(),
-            priority: self.config.priority,
+            priority: self.config.behaviour.priority,
             hears_beacons: self.evidence.hears_beacons(self.config.profile.lease, now),
             connect_failed: now < self.connect_failed_until,
             held_down: now < self.held_down_until,

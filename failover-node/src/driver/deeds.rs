@@ -12,6 +12,7 @@ use wire::{Grant, Time};
 use super::connection::Connection;
 use super::node_loop::{NodeLoop, Outcome, now};
 use super::report;
+use crate::component::PayloadOptions;
 use crate::component::exec::{ENV_GROUP, ENV_LINE, ENV_NODE, ENV_ROLE};
 use crate::component::framed::Said;
 use crate::component::instance::{Instance, InstanceEvent, Payload};
@@ -95,15 +96,16 @@ impl NodeLoop {
     fn start_instance(&mut self) {
         let options = &self.options;
         let environment = [
-            (ENV_LINE, options.line.as_str()),
+            (ENV_LINE, options.lines[0].line.as_str()),
             (ENV_NODE, options.node.as_str()),
             (ENV_GROUP, options.group.as_str()),
             (ENV_ROLE, "coordinator"),
         ];
-        match Instance::start(&options.payload, &environment) {
+        let Some(PayloadOptions::Exec(exec)) = &options.lines[0].payload else { return };
+        match Instance::start(exec, &environment) {
             Ok(instance) => {
                 self.instance = Some(instance);
-                self.connection = Connection::start(options.terminal_server.clone());
+                self.connection = Connection::start(options.lines[0].terminal_server.clone());
             }
             Err(error) => {
                 let why = format!("the guard could not be started: {error}");
@@ -180,8 +182,7 @@ impl NodeLoop {
                 News::Started(pid) => self.journal.payload_started(pid),
                 News::Failed(errno) => {
                     let error = io::Error::from_raw_os_error(errno);
-                    let program = self.options.payload.program.display();
-                    tracing::error!(%error, %program, "payload-failed");
+                    tracing::error!(%error, "payload-failed");
                 }
                 News::Gone(ending) => {
                     self.journal.payload_gone(&match ending {

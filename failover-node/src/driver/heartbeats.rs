@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sys::{MulticastSocket, Received};
 use wire::{Datagram, Heartbeat, Key, MAX_DATAGRAM, Name, Time};
 
-use super::options::Options;
+use super::options::{Interface, Network, Options};
 
 /// The socket of the heartbeat function: all that a standby has.
 #[derive(Debug)]
@@ -41,10 +42,10 @@ pub(crate) enum Heard {
 impl Heartbeats {
     pub(crate) fn open(options: &Options) -> io::Result<Self> {
         Ok(Self {
-            socket: MulticastSocket::open(options.multicast, options.interface)?,
+            socket: open(&options.networks)?,
             group: options.group.clone(),
-            key: options.key.clone(),
-            routed: options.routed,
+            key: options.keys[0].clone(),
+            routed: options.networks.iter().any(|network| network.routed),
             refused: BTreeMap::new(),
             // One byte more than allowed shows an oversize datagram for what it is.
             buffer: vec![0; MAX_DATAGRAM + 1],
@@ -108,6 +109,24 @@ impl Heartbeats {
             tracing::warn!(cause, why, from, total = refused.count, "datagram-refused");
         }
     }
+}
+
+/// So far: the first one, IPv4, by address.
+fn open(networks: &[Network]) -> io::Result<MulticastSocket> {
+    let [
+        Network {
+            interface: Interface::Address(IpAddr::V4(interface)),
+            multicast: Some(SocketAddr::V4(group)),
+            ..
+        },
+        ..,
+    ] = networks
+    else {
+        return Err(io::Error::other(
+            "no IPv4 multicast group on an interface with an IPv4 address",
+        ));
+    };
+    MulticastSocket::open(*group, *interface)
 }
 
 /// The TTL of a datagram that no router has touched.

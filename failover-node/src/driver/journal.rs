@@ -30,12 +30,11 @@ impl Journal {
             version = env!("CARGO_PKG_VERSION"),
             node = %options.node,
             group = %options.group,
-            line = %options.line,
-            multicast = %options.multicast,
-            interface = %options.interface,
-            terminal_server = options.terminal_server,
+            line = %options.lines[0].line,
+            network = %options.networks[0],
+            terminal_server = options.lines[0].terminal_server,
             profile = %options.profile,
-            priority = options.priority,
+            priority = options.behaviour.priority,
             "ready"
         );
     }

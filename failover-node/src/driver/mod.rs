@@ -18,5 +18,5 @@ pub mod report;
 pub mod requests;
 
 pub use node_loop::{Error, run};
-pub use options::Options;
+pub use options::{Check, Hook, Hooks, Interface, LineOptions, Network, Options};
 pub use report::NodeReport;

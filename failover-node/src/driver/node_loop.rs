@@ -23,12 +23,10 @@ use crate::core::Node;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The heartbeat socket could not be opened. Nothing was sent.
-    #[error("failed to open the heartbeat socket {group} on {interface}: {source}")]
+    #[error("failed to open the heartbeat socket {network}: {source}")]
     Multicast {
-        /// The multicast group and port.
-        group: std::net::SocketAddrV4,
-        /// The interface's address.
-        interface: std::net::Ipv4Addr,
+        /// The network, as configured.
+        network: String,
         /// What the system said.
         source: io::Error,
     },
@@ -128,8 +126,7 @@ impl NodeLoop {
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
         let heartbeats = Heartbeats::open(&options).map_err(|source| Error::Multicast {
-            group: options.multicast,
-            interface: options.interface,
+            network: options.networks.first().map(ToString::to_string).unwrap_or_default(),
             source,
         })?;
         let now = now();
@@ -273,7 +270,7 @@ impl NodeLoop {
                 Err(error) => self.node.handle_connect_failed(error.to_string(), now()),
             },
             ConnectionEvent::Failed(error) => {
-                let error = format!("{}: {error}", self.options.terminal_server);
+                let error = format!("{}: {error}", self.options.lines[0].terminal_server);
                 self.node.handle_connect_failed(error, now());
             }
             ConnectionEvent::Ready => self.read_connection(),

@@ -1,7 +1,9 @@
 //! What a node is told at its start, checked already.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,70 +11,161 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use wire::{BootId, Key, Name};
 
-use crate::component::Exec;
+use crate::component::PayloadOptions;
+use crate::core::config::Behaviour;
 use crate::core::{NodeConfig, Profile};
 
 /// Everything [`super::run`] needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The group; all its nodes and the line share the key.
+    /// The group; all its nodes and the lines share the keys.
     pub group: Name,
     /// This node, unique in the group.
     pub node: Name,
-    /// The line to serve.
-    pub line: Name,
-    /// The group's key.
-    pub key: Key,
-    /// Where heartbeats go, and beacons come from.
-    pub multicast: SocketAddrV4,
-    /// The address of the interface for them.
-    pub interface: Ipv4Addr,
-    /// Heartbeats may come through routers, so that their TTL proves nothing.
-    pub routed: bool,
-    /// `HOST:PORT`; a name is looked up anew for each attempt.
-    pub terminal_server: String,
+    /// The group's keys; the first one signs.
+    pub keys: Vec<Key>,
+    /// Where heartbeats go, and where heartbeats and beacons come from; at least one.
+    pub networks: Vec<Network>,
+    /// The lines to serve; the first is the group's lock.
+    pub lines: Vec<LineOptions>,
     /// The group's times.
     pub profile: Profile,
-    /// Higher goes first for a vacancy.
-    pub priority: u8,
-    /// A coordinator whose payload leaves input unacknowledged for so long resigns.
-    pub stall: Duration,
-    /// So many crashes of the payload within a minute are forgiven.
-    pub restarts: usize,
+    /// How this node behaves; may change by a reload.
+    pub behaviour: Behaviour,
+    /// A command that says whether this node is fit to serve.
+    pub check: Option<Check>,
+    /// Commands that run when the role changes.
+    pub hooks: Hooks,
+    /// The journal of role changes, JSON lines.
+    pub events: Option<PathBuf>,
     /// Where `failover-node status` asks.
     pub status: Option<PathBuf>,
-    /// What the coordinator runs.
-    pub payload: Exec,
     /// This process is the node's own and has no children but its guards: whatever a killed guard
     /// leaves behind is found and killed. A host with other children must say `false`.
     pub own_process: bool,
 }
 
+/// One line of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineOptions {
+    /// Its name, as its terminal server calls it.
+    pub line: Name,
+    /// `HOST:PORT`; a name is looked up anew for each attempt.
+    pub terminal_server: String,
+    /// What the coordinator runs for it; an observer has none.
+    pub payload: Option<PayloadOptions>,
+}
+
+/// One path on which datagrams travel: an interface and a multicast group on it, peers that are
+/// sent to one by one, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The interface that datagrams leave by and come in at.
+    pub interface: Interface,
+    /// The multicast group and port. IPv4 or IPv6, the same on all nodes and the terminal server.
+    pub multicast: Option<SocketAddr>,
+    /// Where unicast datagrams are received.
+    pub listen: Option<SocketAddr>,
+    /// Nodes that are sent each heartbeat besides.
+    pub peers: Vec<SocketAddr>,
+    /// Datagrams may come through routers, so that their TTL proves nothing.
+    pub routed: bool,
+}
+
+/// How an interface is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interface {
+    /// By an address that it has.
+    Address(IpAddr),
+    /// By its name, whatever its addresses are at the moment.
+    Name(String),
+}
+
+/// A command that says by its exit status whether this node is fit to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// Between two runs.
+    pub interval: Duration,
+    /// A run that takes longer has failed, and is killed.
+    pub timeout: Duration,
+    /// So many failures in a row make the node unfit.
+    pub failures: u32,
+    /// It runs on standbys, too, so that an unfit one goes last.
+    pub standby: bool,
+}
+
+/// Commands that run when the role changes, in order, each to its end before the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// After the grant and before the payload. One that fails gives the line back.
+    pub before_serve: Vec<Hook>,
+    /// When the payload runs.
+    pub after_serve: Vec<Hook>,
+    /// When the node is no longer coordinator and its payload is gone.
+    pub after_stop: Vec<Hook>,
+}
+
+/// One command of [`Hooks`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// A run that takes longer has failed, and is killed with all that it has started.
+    pub timeout: Duration,
+}
+
 impl Options {
     /// What the core is told. Draws what must be random.
     pub(crate) fn node_config(&self) -> io::Result<NodeConfig> {
-        let boot = BootId(random()?);
-        let (group, node, line) = (self.group.clone(), self.node.clone(), self.line.clone());
+        let [key, ..] = &self.keys[..] else { return Err(none("key")) };
         Ok(NodeConfig {
-            priority: self.priority,
+            group: self.group.clone(),
+            node: self.node.clone(),
+            boot: BootId(random()?),
+            lines: self.lines.iter().map(|line| line.line.clone()).collect(),
+            key: key.clone(),
             profile: self.profile,
-            digest: self.digest(),
+            digest: self.digest(key),
             seed: u64::from_ne_bytes(random()?),
-            stall: self.stall,
-            restarts: self.restarts,
-            ..NodeConfig::new(group, node, line, boot, self.key.clone())
+            behaviour: self.behaviour.clone(),
         })
     }
 
     /// Of what all nodes of a group must share: a node that differs would break its promises to
     /// the others. Under the key, so that the digest tells a stranger nothing.
-    fn digest(&self) -> u64 {
+    fn digest(&self, key: &Key) -> u64 {
         let version = [wire::frame::VERSION, wire::datagram::VERSION];
-        let settings = format!("{} {}", self.line, self.profile);
-        let mac = self.key.mac(&[b"linekeeper 1 settings", &version, settings.as_bytes()]);
+        let lines: Vec<&str> = self.lines.iter().map(|line| line.line.as_str()).collect();
+        let settings = format!("{} {}", lines.join(" "), self.profile);
+        let mac = key.mac(&[b"linekeeper 1 settings", &version, settings.as_bytes()]);
         let (first, _) = mac.split_first_chunk().unwrap_or((&[0; 8], &[]));
         u64::from_be_bytes(*first)
     }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.multicast, &self.listen) {
+            (Some(group), _) => write!(f, "{group} on {}", self.interface),
+            (None, Some(listen)) => write!(f, "{listen}"),
+            (None, None) => write!(f, "{}", self.interface),
+        }
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn none(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("there is no {what}"))
 }
 
 /// Bytes that nobody can guess.
@@ -86,32 +179,40 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
 mod tests {
     use super::*;
 
+    fn options() -> Options {
+        let line = LineOptions {
+            line: "pms".parse().unwrap(),
+            terminal_server: "ts:4101".into(),
+            payload: None,
+        };
+        Options {
+            group: "g".parse().unwrap(),
+            node: "a".parse().unwrap(),
+            keys: vec![Key::new(0, *b"0123456789abcdef0123456789abcdef")],
+            networks: Vec::new(),
+            lines: vec![line],
+            profile: Profile::STANDARD,
+            behaviour: Behaviour::default(),
+            check: None,
+            hooks: Hooks::default(),
+            events: None,
+            status: None,
+            own_process: false,
+        }
+    }
+
     #[test]
     fn the_digest_covers_what_a_group_shares_and_nothing_else() {
-        let name = |text: &str| text.parse().unwrap();
-        let options = Options {
-            group: name("g"),
-            node: name("a"),
-            line: name("pms"),
-            key: Key::new(0, *b"0123456789abcdef0123456789abcdef"),
-            multicast: SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 1), 4100),
-            interface: Ipv4Addr::LOCALHOST,
-            routed: false,
-            terminal_server: "ts:4101".into(),
-            profile: Profile::STANDARD,
-            priority: 100,
-            stall: Duration::from_secs(30),
-            restarts: 5,
-            status: None,
-            payload: Exec::new("true".into(), Vec::new()),
-            own_process: false,
-        };
-        let mine = options.digest();
-        let peer = Options { node: name("b"), priority: 7, restarts: 1, ..options.clone() };
-        assert_eq!(peer.digest(), mine);
-        assert_ne!(Options { line: name("pos"), ..options.clone() }.digest(), mine);
-        assert_ne!(Options { profile: Profile::FAST, ..options.clone() }.digest(), mine);
-        let (a, b) = (options.node_config().unwrap(), options.node_config().unwrap());
+        let digest = |options: &Options| options.node_config().unwrap().digest;
+        let mine = digest(&options());
+        let mut peer = Options { node: "b".parse().unwrap(), ..options() };
+        peer.behaviour.priority = 7;
+        peer.lines[0].terminal_server = "other:4101".into();
+        assert_eq!(digest(&peer), mine);
+        peer.lines[0].line = "pos".parse().unwrap();
+        assert_ne!(digest(&peer), mine);
+        assert_ne!(digest(&Options { profile: Profile::FAST, ..options() }), mine);
+        let (a, b) = (options().node_config().unwrap(), options().node_config().unwrap());
         assert_ne!(a.boot, b.boot);
         assert_ne!(a.seed, b.seed);
     }

@@ -120,7 +120,7 @@ impl NodeReport {
             role: node.role().as_str().to_owned(),
             epoch: node.epoch().map(|epoch| epoch.to_string()),
             lease_left_ms: node.lease_until().map(left),
-            priority: options.priority,
+            priority: options.behaviour.priority,
             profile: options.profile.to_string(),
             line: LineReport::new(options, node, now),
             members: node.members().map(|member| MemberReport::new(member, node, now)).collect(),
@@ -139,8 +139,8 @@ impl LineReport {
             Some(LineState::Free(cause)) => ("free", Some(cause_word(Some(cause)).to_owned())),
         };
         Self {
-            line: options.line.to_string(),
-            terminal_server: options.terminal_server.clone(),
+            line: options.lines[0].line.to_string(),
+            terminal_server: options.lines[0].terminal_server.clone(),
             beacon_ms: node.last_beacon().map(|at| millis(now.since(at))),
             state: state.to_owned(),
             cause,
@@ -196,7 +196,7 @@ impl CounterReport {
 
 /// What the node is, in one line.
 pub(crate) fn headline(node: &Node, now: Time) -> String {
-    let (role, line) = (node.role().as_str(), &node.config().line);
+    let (role, line) = (node.role().as_str(), &node.config().lines[0]);
     let alive = |m: &MemberView<'_>| now.since(m.heard) < node.config().profile.dead_after;
     let heard = node.members().filter(alive).count();
     match node.epoch() {

@@ -140,7 +140,7 @@ fn settings_that_differ_are_reported_once_for_each_boot() {
 
 #[test]
 fn a_better_node_that_joins_beside_a_holder_never_claims() {
-    let mut story = Story::begin_with(|config| config.priority = 255);
+    let mut story = Story::begin_with(|config| config.behaviour.priority = 255);
     for _ in 0..50 {
         story.beacon(LineState::Held, "old", FIRST);
         story.hear_with("old", |h| {

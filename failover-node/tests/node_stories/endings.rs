@@ -33,7 +33,7 @@ fn a_crashed_payload_is_started_again_under_a_new_grant_kept_for_this_node() {
 
 #[test]
 fn a_payload_that_crashes_too_often_is_left_to_a_peer() {
-    let mut story = Story::begin_with(|config| config.restarts = 2);
+    let mut story = Story::begin_with(|config| config.behaviour.restarts = 2);
     for count in 1..=3 {
         story.forget();
         story.become_coordinator(Epoch::new(1, count));
@@ -51,7 +51,7 @@ fn a_payload_that_crashes_too_often_is_left_to_a_peer() {
 
 #[test]
 fn alone_a_node_never_gives_up_but_takes_longer_each_time() {
-    let mut story = Story::begin_with(|config| config.restarts = 2);
+    let mut story = Story::begin_with(|config| config.behaviour.restarts = 2);
     let mut pauses = Vec::new();
     for count in 1..=10 {
         story.become_coordinator(Epoch::new(1, count));
@@ -73,7 +73,7 @@ fn alone_a_node_never_gives_up_but_takes_longer_each_time() {
 
 #[test]
 fn nonsense_from_the_payload_counts_as_a_crash() {
-    let mut story = Story::begin_with(|config| config.restarts = 0);
+    let mut story = Story::begin_with(|config| config.behaviour.restarts = 0);
     story.become_coordinator(FIRST);
     story.forget();
     story.payload_says(output(7));
@@ -94,7 +94,7 @@ fn nonsense_from_the_payload_counts_as_a_crash() {
 
 #[test]
 fn a_payload_that_leaves_input_lying_loses_the_line() {
-    let mut story = Story::begin_with(|config| config.stall = ms(2000));
+    let mut story = Story::begin_with(|config| config.behaviour.stall = ms(2000));
     story.become_coordinator(FIRST);
     story.wait_renewed(ms(3000));
     assert_eq!(resigned(&story), None, "without input there is nothing to acknowledge");

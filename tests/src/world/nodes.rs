@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use failover_node::core::{Action, Node, NodeConfig, Occurrence};
+use failover_node::core::{Action, Behaviour, Node, NodeConfig, Occurrence};
 use rand::RngExt;
 use wire::{BootId, Datagram, Frame, Heartbeat, Key, Name, Nonce, Time};
 
@@ -91,7 +91,7 @@ impl World {
         let config = NodeConfig {
             profile: self.profile,
             seed: self.rng.random(),
-            restarts: 50,
+            behaviour: Behaviour { restarts: 50, ..Behaviour::default() },
             ..NodeConfig::new(group(), name(i), line(), BootId(boot), key())
         };
         host.process = Some(Node::new(config, now));

@@ -163,7 +163,7 @@ impl Node {
     pub(super) fn count_crash(&mut self, now: Time) -> bool {
         self.crashes.retain(|at| now.since(*at) < RESTART_WINDOW);
         self.crashes.push_back(now);
-        let Some(over) = self.crashes.len().checked_sub(self.config.restarts + 1) else {
+        let Some(over) = self.crashes.len().checked_sub(self.config.behaviour.restarts + 1) else {
             return false;
         };
         let wait = BACKOFF_MIN * 2u32.pow(over.min(10) as u32);

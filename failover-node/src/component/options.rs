@@ -1,0 +1,61 @@
+//! What a coordinator runs for a line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::exec::Exec;
+
+/// What a coordinator runs for a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadOptions {
+    /// A program of the user's.
+    Exec(Exec),
+    /// A door to the line for other programs.
+    Bridge(Bridge),
+}
+
+/// How a program takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExecMode {
+    /// The line protocol's frames on its standard input and output.
+    #[default]
+    Framed,
+    /// The line's bytes on its standard input and output, which are pipes.
+    Stream(Stream),
+    /// The line's bytes on its standard input and output, which are a terminal.
+    Pty(Stream),
+}
+
+/// A door to the line that exists only on the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// What it looks like.
+    pub door: Door,
+    /// How the client's bytes become output.
+    pub stream: Stream,
+}
+
+/// What a bridge looks like to other programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// A TCP socket; one client at a time.
+    Tcp(SocketAddr),
+    /// A Unix socket; one client at a time.
+    Unix(PathBuf),
+    /// A terminal, found by this link.
+    Pty(PathBuf),
+}
+
+/// How plain bytes become output: a record ends after so long without a byte, or when it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Zero: each read is a record.
+    pub gap: Duration,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { gap: Duration::from_millis(2) }
+    }
+}
