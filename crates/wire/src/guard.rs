@@ -20,17 +20,71 @@ pub enum Guard {
     EchoBeforeBelief,
     /// A lease is judged expired only when a read of the holder's socket would block.
     ExpiryAfterRead,
+    /// A claim is granted only when a read of its socket would block: the dead are granted nothing.
+    GrantAfterRead,
+    /// I3: a plain ACK waits for the OUTPUT before it.
+    AckAfterOutput,
+    /// I3: an ACK takes effect with the last byte of its OUTPUT, never before.
+    AckWithOutput,
+    /// I3: the ACK of a frame that is being finished counts for the next holder.
+    PromisedAck,
+    /// A line that is kept for a named node is granted to no other.
+    Reservation,
+    /// I5: a claim that has seen a higher epoch raises the start number first.
+    RaisedStart,
+    /// I4: the lease counts from when the renewal that was answered was sent.
+    LeaseFromAnswered,
+    /// I4: the node counts its lease shorter than the terminal server does.
+    ShorterLease,
+    /// A grant is believed only with its MAC: a false server makes nobody coordinator.
+    GrantSigned,
+    /// A refusal is evidence about the line only with its MAC.
+    RefusalSigned,
+    /// A heartbeat of a known boot is believed only if its sequence grew.
+    SequenceGrows,
+    /// A challenge is used once: no recorded heartbeat of an earlier boot gets in again.
+    ChallengeOnce,
+    /// A second process under a living member's name is not believed.
+    NoRival,
+    /// Beacons are ordered by start number and sequence.
+    BeaconOrder,
+    /// Statuses of the line are ordered by what they say, not by when they came.
+    EvidenceOrder,
+    /// After a restart of the terminal server the incumbent goes first.
+    IncumbentFirst,
+    /// I7: the payload ends before the line is given back.
+    PayloadFirst,
+    /// I7: the guard ends the payload when its lease was not renewed.
+    GuardDeadline,
 }
 
 impl Guard {
     /// All of them, for tests that try each.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 24] = [
         Self::HolderOnly,
         Self::WholeFrames,
         Self::ForgetOnlyAcked,
         Self::WriteUnderLease,
         Self::EchoBeforeBelief,
         Self::ExpiryAfterRead,
+        Self::GrantAfterRead,
+        Self::AckAfterOutput,
+        Self::AckWithOutput,
+        Self::PromisedAck,
+        Self::Reservation,
+        Self::RaisedStart,
+        Self::LeaseFromAnswered,
+        Self::ShorterLease,
+        Self::GrantSigned,
+        Self::RefusalSigned,
+        Self::SequenceGrows,
+        Self::ChallengeOnce,
+        Self::NoRival,
+        Self::BeaconOrder,
+        Self::EvidenceOrder,
+        Self::IncumbentFirst,
+        Self::PayloadFirst,
+        Self::GuardDeadline,
     ];
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use wire::{Beacon, Epoch, FreeCause, LineState, LineStatus, Name, Time};
+use wire::{Beacon, Epoch, FreeCause, Guard, LineState, LineStatus, Name, Time, guard};
 
 use super::profile::Profile;
 
@@ -58,7 +58,7 @@ impl Evidence {
         let Some(status) = beacon.lines.into_iter().find(|l| l.line == self.line) else {
             return Some(false);
         };
-        if (beacon.start, beacon.seq) <= self.order {
+        if guard::on(Guard::BeaconOrder) && (beacon.start, beacon.seq) <= self.order {
             return None;
         }
         let restarted = beacon.start > self.order.0;
@@ -74,7 +74,8 @@ impl Evidence {
         let restarted = status.state == LineState::Free(FreeCause::Restarted);
         let order = |s: &LineStatus| (s.epoch, s.state != LineState::Held);
         let known = self.latest.as_ref().map(|seen| order(&seen.status));
-        if !restarted && known.is_some_and(|known| order(&status) < known) {
+        let ordered = guard::on(Guard::EvidenceOrder);
+        if ordered && !restarted && known.is_some_and(|known| order(&status) < known) {
             return;
         }
         if let Some(holder) = &status.holder {
@@ -205,6 +206,7 @@ impl Evidence {
                     Some(node) if node == me => Duration::ZERO,
                     Some(_) => Duration::from_millis(status.left_ms.into()),
                     None if cause == FreeCause::Restarted
+                        && guard::on(Guard::IncumbentFirst)
                         && self.incumbent.as_ref() != Some(me) =>
                     {
                         profile.lease

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
+use wire::{Guard, guard};
 
 /// How often, how long, how soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Profile {
     /// The lease as the node counts it: 1 % shorter, so that it ends first at the node whatever
     /// the two clocks' rates (they differ by less than 0.1 %).
     pub fn own_lease(lease: Duration) -> Duration {
-        lease - lease / 100
+        if guard::on(Guard::ShorterLease) { lease - lease / 100 } else { lease }
     }
 
     fn check(self) -> Result<Self, ProfileError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wire::{BootId, Claim, Epoch, FreeCause, LineState, Name, RefuseWhy, Time};
+use wire::{BootId, Claim, Epoch, FreeCause, Guard, LineState, Name, RefuseWhy, Time, guard};
 
 use super::client::ClientId;
 use super::config::LEASE_MIN;
@@ -131,12 +131,15 @@ impl Arbiter {
             }
             Tenure::Free { .. } => None,
         };
-        if let Some((node, until)) = self.kept_for(now).filter(|(node, _)| **node != claim.node) {
+        let kept = self.kept_for(now).filter(|_| guard::on(Guard::Reservation));
+        if let Some((node, until)) = kept.filter(|(node, _)| **node != claim.node) {
             debug_assert_ne!(*node, claim.node);
             return Verdict::Refuse(RefuseWhy::Reserved, until.since(now));
         }
         match self.next_epoch() {
-            Some(next) if claim.seen < next => Verdict::Grant { replaces },
+            Some(next) if claim.seen < next || !guard::on(Guard::RaisedStart) => {
+                Verdict::Grant { replaces }
+            }
             // Either this start's epochs are used up, or the node has seen a higher one: our
             // state was lost or put back.
             _ => match self.start.max(claim.seen.start()).checked_add(1) {

@@ -386,6 +386,9 @@ impl Line {
             return self.misuse(id, ErrorCode::Offset, text, now);
         }
         let ack = Finished { ack: Some(ack.offset), note: ack.note };
+        if !guard::on(Guard::AckAfterOutput) {
+            return self.take_effect(ack);
+        }
         if let Some(ack) = self.output.defer(self.arbiter.epoch(), ack) {
             self.take_effect(ack);
         }
@@ -406,7 +409,12 @@ impl Line {
         };
         match fault {
             Some((code, text)) => self.misuse(id, code, text, now),
-            None => self.output.push(self.arbiter.epoch(), output),
+            None => {
+                if !guard::on(Guard::AckWithOutput) {
+                    self.take_effect(Finished { ack: output.ack, note: None });
+                }
+                self.output.push(self.arbiter.epoch(), output);
+            }
         }
     }
 

@@ -127,6 +127,9 @@ impl Node {
         }
         self.held_down_until = now + HOLD_DOWN;
         self.resigning(cause, reserve_for.clone());
+        if !guard::on(Guard::PayloadFirst) {
+            return self.release(reserve_for, now);
+        }
         self.phase = Phase::Resigning { reserve_for };
         self.timers.clear(Timer::Stall);
         self.actions.push_back(Action::StopPayload);

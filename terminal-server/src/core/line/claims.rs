@@ -5,8 +5,8 @@ use std::time::Duration;
 use wire::frame;
 use wire::handshake::{self, Transcript};
 use wire::{
-    Claim, ErrorCode, Frame, Grant, Hello, Key, Observe, ObserveFrom, Observing, Refuse, RefuseWhy,
-    Time, Welcome,
+    Claim, ErrorCode, Frame, Grant, Guard, Hello, Key, Observe, ObserveFrom, Observing, Refuse,
+    RefuseWhy, Time, Welcome, guard,
 };
 
 use super::{Action, Line, Occurrence, millis};
@@ -48,6 +48,10 @@ impl Line {
             return self.refuse(id, &claim, Some(&key), why, now);
         }
         // A claimant whose socket ends after the claim is dead; that is looked at first.
+        if !guard::on(Guard::GrantAfterRead) {
+            let key = key.clone();
+            return self.judge(id, claim, &key, now);
+        }
         client.stage = Stage::Claiming(Box::new((claim, key)));
         self.actions.push_back(Action::Probe(id));
     }
@@ -130,7 +134,7 @@ impl Line {
         let epoch = self.arbiter.grant(id, who, lease, now);
         // A frame being finished will be finished: its ack counts for the new holder, who would
         // answer the same input again otherwise.
-        if let Some(finished) = self.output.promise() {
+        if let Some(finished) = self.output.promise().filter(|_| guard::on(Guard::PromisedAck)) {
             self.take_effect(finished);
         }
         self.input.restart_telling();
