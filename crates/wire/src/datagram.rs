@@ -9,8 +9,13 @@ use crate::{Beacon, Heartbeat, Key, Name};
 
 /// Longest datagram: no fragments on an Ethernet path, whatever tunnels it runs through.
 pub const MAX_DATAGRAM: usize = 1400;
-/// The version of heartbeats and beacons that this code sends, and the only one it reads.
-pub const VERSION: u8 = 1;
+/// The oldest version of datagrams that is still read.
+pub const VERSION_MIN: u8 = 1;
+/// The newest version of datagrams that this code reads and sends. Beacons are still of version 1.
+pub const VERSION: u8 = 2;
+
+/// What version 2 leaves as it was keeps its version, so that the release before reads it.
+const BEACON_VERSION: u8 = 1;
 
 const MAGIC: [u8; 4] = *b"LKDG";
 const HEARTBEAT: u8 = 1;
@@ -67,17 +72,19 @@ impl DatagramError {
 }
 
 impl Datagram {
-    /// The bytes to send, MAC included.
+    /// The bytes to send, MAC included. A heartbeat goes in version 2 unless it
+    /// [speaks](Heartbeat::speaks) only version 1.
     pub fn encode(&self, key: &Key) -> Bytes {
         let mut out = BytesMut::with_capacity(256);
         out.put_slice(&MAGIC);
-        out.put_u8(VERSION);
         match self {
             Self::Heartbeat(heartbeat) => {
+                out.put_u8(heartbeat.version());
                 envelope(&mut out, HEARTBEAT, key, &heartbeat.group);
                 heartbeat.encode(&mut out);
             }
             Self::Beacon(beacon) => {
+                out.put_u8(BEACON_VERSION);
                 envelope(&mut out, BEACON, key, &beacon.group);
                 beacon.encode(&mut out);
             }
@@ -108,7 +115,7 @@ impl Datagram {
         }
         // Before the MAC a cut header says nothing about the sender: it is a stranger's.
         let version = r.u8().map_err(|_| DatagramError::Foreign)?;
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(DatagramError::Version(version));
         }
         let (kind, key_id, sender_group) = head(&mut r).map_err(|_| DatagramError::Foreign)?;
@@ -120,8 +127,10 @@ impl Datagram {
             return Err(DatagramError::Mac);
         }
         let datagram = match kind {
-            HEARTBEAT => Self::Heartbeat(Heartbeat::decode(sender_group, &mut r)?),
-            BEACON => Self::Beacon(Beacon::decode(sender_group, &mut r)?),
+            HEARTBEAT => Self::Heartbeat(Heartbeat::decode(version, sender_group, &mut r)?),
+            BEACON if version == BEACON_VERSION => {
+                Self::Beacon(Beacon::decode(sender_group, &mut r)?)
+            }
             _ => return Err(DecodeError::BadValue("kind").into()),
         };
         r.finish()?;

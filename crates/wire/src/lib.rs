@@ -26,6 +26,7 @@ pub mod guard;
 pub mod handshake;
 pub mod heartbeat;
 pub mod key;
+pub mod keyring;
 pub mod name;
 pub mod rfc2217;
 pub mod settings;
@@ -48,6 +49,7 @@ pub use frame::{
 pub use guard::Guard;
 pub use heartbeat::{Heartbeat, PeerEcho, Role};
 pub use key::{Key, KeyError, Mac};
+pub use keyring::{KeyRing, KeyRingError};
 pub use name::{BootId, Name, NameError, Nonce};
 pub use settings::{Flow, LineSettings, Parity, SettingsChange, SettingsError, StopBits};
 pub use signals::{SignalChange, Signals};

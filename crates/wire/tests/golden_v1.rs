@@ -19,7 +19,7 @@ use wire::{
 fn constants() {
     assert_eq!(
         (wire::frame::VERSION_MIN, wire::frame::VERSION, wire::datagram::VERSION),
-        (1, 2, 1)
+        (1, 2, 2)
     );
     assert_eq!((wire::frame::MAX_FRAME, wire::MAX_DATAGRAM), (8192, 1400));
     assert_eq!((wire::frame::MAX_INPUT, wire::frame::MAX_OUTPUT), (4096, 2048));
@@ -437,19 +437,12 @@ fn held() -> LineStatus {
 
 fn heartbeat() -> Heartbeat {
     Heartbeat {
-        group: name("billing"),
-        node: name("node-a"),
-        boot: BootId(counting(0xc0)),
-        seq: 2,
         role: Role::Candidate,
         priority: 1,
-        hears_beacons: false,
-        connect_failed: false,
-        held_down: false,
-        leaving: false,
         epoch: Epoch::new(3, 10),
         digest: 9,
-        peers: vec![],
+        speaks: 1,
+        ..Heartbeat::new(name("billing"), name("node-a"), BootId(counting(0xc0)), 2)
     }
 }
 

@@ -192,19 +192,8 @@ mod tests {
     fn heartbeat(node: &str, boot: u8, seq: u64, echo: u64) -> Heartbeat {
         let peer = PeerEcho { node: "me".parse().unwrap(), challenge: 77, echo, heard_ms: 0 };
         Heartbeat {
-            group: "g".parse().unwrap(),
-            node: node.parse().unwrap(),
-            boot: BootId([boot; 16]),
-            seq,
-            role: Role::Standby,
-            priority: 100,
-            hears_beacons: false,
-            connect_failed: false,
-            held_down: false,
-            leaving: false,
-            epoch: Epoch::NONE,
-            digest: 0,
             peers: vec![peer],
+            ..Heartbeat::new("g".parse().unwrap(), node.parse().unwrap(), BootId([boot; 16]), seq)
         }
     }
 

@@ -499,11 +499,8 @@ impl Node {
         self.last_heartbeat = now;
         self.timers.clear(Timer::Echo);
         self.timers.set(Timer::Heartbeat, now + self.config.profile.heartbeat);
+        let (group, node) = (self.config.group.clone(), self.config.node.clone());
         let heartbeat = Heartbeat {
-            group: self.config.group.clone(),
-            node: self.config.node.clone(),
-            boot: self.config.boot,
-            seq: self.seq,
             role: self.role(),
             priority: self.config.behaviour.priority,
             hears_beacons: self.evidence.hears_beacons(self.config.profile.lease, now),
@@ -513,6 +510,7 @@ impl Node {
             epoch: self.evidence.highest(),
             digest: self.config.digest,
             peers: self.members.echoes(now),
+            ..Heartbeat::new(group, node, self.config.boot, self.seq)
         };
         self.actions.push_back(Action::Heartbeat(heartbeat));
     }

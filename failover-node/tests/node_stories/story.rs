@@ -280,19 +280,9 @@ impl Story {
         let seq = self.peers.entry(peer.to_owned()).or_default();
         *seq += 1;
         let mut heartbeat = Heartbeat {
-            group: name("group"),
-            node: name(peer),
-            boot: BootId([9; 16]),
-            seq: *seq,
-            role: Role::Standby,
-            priority: 100,
             hears_beacons: true,
-            connect_failed: false,
-            held_down: false,
-            leaving: false,
-            epoch: Epoch::NONE,
-            digest: 0,
             peers: vec![PeerEcho { node: name("me"), challenge: 5, echo, heard_ms: 0 }],
+            ..Heartbeat::new(name("group"), name(peer), BootId([9; 16]), *seq)
         };
         change(&mut heartbeat);
         self.node.handle_heartbeat(heartbeat, self.now);

@@ -50,19 +50,12 @@ fn lies(held: &Held, standby: &str) -> [Datagram; 3] {
     let name = |text: &str| text.parse().unwrap();
     let heartbeat = |node: &str, role, epoch| {
         Datagram::Heartbeat(Heartbeat {
-            group: name(lab::chain::GROUP),
-            node: name(node),
-            boot: BootId([7; 16]),
-            seq: 1 << 40,
             role,
             priority: 255,
             hears_beacons: true,
-            connect_failed: false,
-            held_down: false,
             leaving: role == Role::Standby,
             epoch,
-            digest: 0,
-            peers: Vec::new(),
+            ..Heartbeat::new(name(lab::chain::GROUP), name(node), BootId([7; 16]), 1 << 40)
         })
     };
     let line = LineStatus {

@@ -165,24 +165,27 @@ pub(crate) fn datagram() -> BoxedStrategy<Datagram> {
 
 fn heartbeat() -> impl Strategy<Value = Heartbeat> {
     let who = (name(), name(), boot(), any::<u64>());
-    let state = (select(&ROLES), any::<u8>(), any::<[bool; 4]>(), epoch(), any::<u64>());
-    (who, state, vec(peer(), 0..=MAX_MEMBERS)).prop_map(
-        |((group, node, boot, seq), (role, priority, flags, epoch, digest), peers)| {
-            let [hears_beacons, connect_failed, held_down, leaving] = flags;
+    let state = (select(&ROLES), any::<u8>(), any::<[bool; 8]>(), epoch(), any::<u64>());
+    (who, state, 1..=u8::MAX, vec(peer(), 0..=MAX_MEMBERS)).prop_map(
+        |((group, node, boot, seq), (role, priority, flags, epoch, digest), speaks, peers)| {
+            let [hears_beacons, connect_failed, held_down, leaving, new @ ..] = flags;
+            let [observer, barred, maintenance, unhealthy] = new.map(|flag| flag && speaks > 1);
             Heartbeat {
-                group,
-                node,
-                boot,
-                seq,
                 role,
                 priority,
                 hears_beacons,
                 connect_failed,
                 held_down,
                 leaving,
+                observer,
+                barred,
+                maintenance,
+                unhealthy,
+                speaks,
                 epoch,
                 digest,
                 peers,
+                ..Heartbeat::new(group, node, boot, seq)
             }
         },
     )
