@@ -70,6 +70,11 @@ impl KeyRing {
         &self.keys[0]
     }
 
+    /// All keys, the one that signs first.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
+    }
+
     /// All ids, that of the key which signs first.
     pub fn ids(&self) -> impl Iterator<Item = u8> {
         self.keys.iter().map(Key::id)

@@ -9,7 +9,7 @@
 //! - [`cursor`]: bounded reading and writing
 //! - [`frame`], [`codec`], [`handshake`]: the line protocol over TCP
 //! - [`telnet`], [`telnet_options`], [`rfc2217`]: what other programs speak on TCP
-//! - [`status`], [`heartbeat`], [`beacon`], [`datagram`]: what is multicast
+//! - [`status`], [`heartbeat`], [`digest`], [`beacon`], [`datagram`]: what is multicast
 //! - [`guard`]: the switches by which tests prove that a guard is needed
 
 #![warn(missing_docs)]
@@ -19,6 +19,7 @@ pub mod beacon;
 pub mod codec;
 pub mod cursor;
 pub mod datagram;
+pub mod digest;
 pub mod epoch;
 mod fields;
 pub mod frame;
@@ -40,6 +41,7 @@ pub use beacon::Beacon;
 pub use codec::FrameCodec;
 pub use cursor::DecodeError;
 pub use datagram::{Datagram, DatagramError, MAX_DATAGRAM};
+pub use digest::Digests;
 pub use epoch::Epoch;
 pub use frame::{
     Ack, Claim, ErrorCode, EventKind, Fate, Frame, Grant, Hello, Input, LastFrame, LineEvent,
