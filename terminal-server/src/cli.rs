@@ -387,7 +387,7 @@ impl ServeArgs {
         let key = Key::from_file_content(0, &content).map_err(|error| {
             Failure::new(Exit::Usage, format!("--key-file: {}: {error}", key_file.display()))
         })?;
-        Ok(vec![GroupKeys { group: self.group.clone(), keys: vec![key] }])
+        Ok(vec![GroupKeys { group: self.group.clone(), keys: key.into() }])
     }
 
     fn beacons(&self) -> Result<BeaconOptions, Failure> {

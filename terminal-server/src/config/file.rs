@@ -8,7 +8,7 @@ use std::time::Duration;
 use daemon::LogFormat;
 use daemon::args::host_name;
 use toml::de::{DeTable, DeValue};
-use wire::{Key, Name};
+use wire::{Key, KeyRing, Name};
 
 use super::line::{Draft, path};
 use super::section::{ConfigErrors, Findings, Section};
@@ -174,24 +174,23 @@ impl<'t> Reading<'t, '_> {
         let table = file.table(&mut self.findings, "group");
         for (name, mut section) in table.named(&mut self.findings) {
             let place = section.place();
-            let keys = section.table(&mut self.findings, "keys");
-            let keys = self.keys(&keys);
+            let keys = self.keys(&mut section);
             section.finish(&mut self.findings);
-            match name.parse::<Name>() {
-                Ok(_) if keys.is_empty() => {
-                    self.findings
-                        .add(&place, "give keys by their numbers, as keys = { 0 = \"FILE\" }");
-                }
-                Ok(group) => {
+            match (name.parse::<Name>(), keys) {
+                (Ok(group), Some(keys)) => {
                     groups.insert(group.clone(), GroupKeys { group, keys });
                 }
-                Err(error) => self.findings.add(&place, format!("`{name}` is no name: {error}")),
+                (Ok(_), None) => {}
+                (Err(error), _) => {
+                    self.findings.add(&place, format!("`{name}` is no name: {error}"));
+                }
             }
         }
         groups
     }
 
-    fn keys(&mut self, keys: &Section<'t>) -> Vec<Key> {
+    fn keys(&mut self, group: &mut Section<'t>) -> Option<KeyRing> {
+        let keys = group.table(&mut self.findings, "keys");
         let mut read = Vec::new();
         for (id, value, place) in keys.entries() {
             let key = id.parse().map_err(|_| format!("`{id}` is no key number from 0 to 255"));
@@ -206,7 +205,18 @@ impl<'t> Reading<'t, '_> {
                 Err(message) => self.findings.add(&place, message),
             }
         }
-        read
+        let lowest = read.iter().map(Key::id).min();
+        let mut sender = lowest.unwrap_or_default();
+        group.set(&mut self.findings, "send_key", &mut sender, |value| {
+            count(0..=255)(value).map(|id| id as u8)
+        });
+        if lowest.is_none() {
+            let message = "give keys by their numbers, as keys = { 0 = \"FILE\" }";
+            self.findings.add(&group.place_of("keys"), message);
+            return None;
+        }
+        let ring = KeyRing::new(read, sender);
+        ring.map_err(|error| self.findings.add(&group.place_of("keys"), error.to_string())).ok()
     }
 
     fn line(

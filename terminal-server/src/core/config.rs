@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::telnet::TelnetOptions;
-use wire::{Key, LineSettings, Name, SignalChange, Signals};
+use wire::{Key, KeyRing, LineSettings, Name, SignalChange, Signals};
 
 /// Shortest lease that is granted; below it a scheduler's hiccup would end grants.
 pub const LEASE_MIN: Duration = Duration::from_millis(20);
@@ -88,13 +88,13 @@ pub struct LineConfig {
     pub keeps_when_closed: bool,
 }
 
-/// A group and its keys; several while one replaces another.
+/// A group and its keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupKeys {
     /// The group.
     pub group: Name,
-    /// Its keys, told apart by their ids.
-    pub keys: Vec<Key>,
+    /// Its keys; claims may be made with any of them, beacons are with the one that sends.
+    pub keys: KeyRing,
 }
 
 /// What becomes of an output frame that has started when its grant ends.
@@ -189,6 +189,6 @@ impl LineConfig {
     /// The key of that id of that group. `Err(())` when the group is not accepted at all.
     pub(crate) fn key(&self, group: &Name, id: u8) -> Result<Option<&Key>, ()> {
         let group = self.groups.iter().find(|g| g.group == *group).ok_or(())?;
-        Ok(group.keys.iter().find(|key| key.id() == id))
+        Ok(group.keys.get(id))
     }
 }

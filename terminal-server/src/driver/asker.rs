@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use daemon::Request;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,7 @@ use super::question::LineQuestion;
 use super::report::ServerReport;
 use super::requests;
 use super::state::StateDir;
+use crate::core::GroupKeys;
 
 /// Asks a line how it stands.
 pub(crate) type Question = mpsc::Sender<LineQuestion>;
@@ -44,6 +46,17 @@ impl Asker {
 
     pub(crate) fn leave(&self, line: &Name) {
         self.roll().lines.remove(line);
+    }
+
+    /// Changes the keys of a line. Whether its loop has said that it is so.
+    pub(crate) async fn set_groups(&self, line: &Name, groups: Vec<GroupKeys>) -> bool {
+        let Some(question) = self.roll().lines.get(line).cloned() else { return false };
+        let (answer, answered) = oneshot::channel();
+        let told = async {
+            let asked = question.send(LineQuestion::SetGroups { groups, answer }).await;
+            asked.is_ok() && answered.await.is_ok()
+        };
+        tokio::time::timeout(PATIENCE, told).await.unwrap_or(false)
     }
 
     pub(crate) fn set_listeners(&self, listeners: Vec<Arc<Listener>>) {
@@ -117,5 +130,7 @@ impl Asker {
     }
 }
 
+/// A line's loop that takes longer hangs, which must not become the whole daemon's hanging.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Questions about a line that wait for its loop.
 pub(crate) const QUESTIONS: usize = 4;

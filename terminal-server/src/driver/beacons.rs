@@ -11,15 +11,17 @@ use super::clock::now;
 use crate::core::Announcer;
 
 /// What the lines of one group last said of themselves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Board {
     posted: Mutex<Posted>,
     changed: Notify,
 }
 
 /// At most one status a line, however fast they change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Posted {
+    /// What signs the beacons.
+    key: Key,
     /// The highest start number of a line.
     start: u32,
     /// Each line's status and when it was taken.
@@ -59,6 +61,24 @@ impl Boards {
 }
 
 impl Board {
+    /// Of a group whose beacons `key` signs.
+    pub(crate) fn new(key: &Key) -> Self {
+        let posted = Posted {
+            key: key.clone(),
+            start: 0,
+            lines: BTreeMap::new(),
+            news: BTreeSet::new(),
+            roster: false,
+            closed: false,
+        };
+        Self { posted: Mutex::new(posted), changed: Notify::new() }
+    }
+
+    /// Signs the beacons from now on.
+    pub(crate) fn sign_with(&self, key: &Key) {
+        self.lock().key.clone_from(key);
+    }
+
     /// The group has lost this line.
     pub(crate) fn remove(&self, line: &Name) {
         let mut posted = self.lock();
@@ -90,7 +110,6 @@ struct Target {
 #[derive(Debug)]
 pub(crate) struct Herald {
     announcer: Announcer,
-    key: Key,
     targets: Vec<Target>,
     board: Arc<Board>,
     timer: BootTimer,
@@ -99,20 +118,19 @@ pub(crate) struct Herald {
 impl Herald {
     pub(crate) fn new(
         announcer: Announcer,
-        key: Key,
         senders: Vec<DatagramSender>,
         board: Arc<Board>,
         timer: BootTimer,
     ) -> Self {
         let targets = senders.into_iter().map(|sender| Target { sender, failing: false });
-        Self { announcer, key, targets: targets.collect(), board, timer }
+        Self { announcer, targets: targets.collect(), board, timer }
     }
 
     /// Ends when the board is closed.
     pub(crate) async fn run(mut self) {
         loop {
             while let Some(beacon) = self.announcer.poll_beacon(now()) {
-                let bytes = Datagram::Beacon(beacon).encode(&self.key);
+                let bytes = Datagram::Beacon(beacon).encode(&self.board.lock().key);
                 self.targets.iter_mut().for_each(|target| target.send(&bytes));
             }
             let deadline = self.announcer.poll_timeout().map(Time::since_boot);

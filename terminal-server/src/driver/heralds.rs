@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sys::{BootTimer, DatagramSender};
 use tokio::task::JoinHandle;
-use wire::{Key, Name};
+use wire::Name;
 
 use super::beacons::{Board, Boards, Herald};
 use super::clock::now;
@@ -23,7 +23,6 @@ pub(crate) struct Heralds {
 
 #[derive(Debug)]
 struct Group {
-    key: Key,
     board: Arc<Board>,
     /// Until it runs.
     ready: Option<Ready>,
@@ -41,21 +40,21 @@ impl Heralds {
         Self { server, options, groups: BTreeMap::new() }
     }
 
-    /// These are all lines from now on: groups without lines end, new ones are made, and one whose
-    /// key has changed is made anew. None without somebody to be told.
+    /// These are all lines from now on: groups without lines end, new ones are made, and all others
+    /// sign with the key that is to send now. None without somebody to be told.
     ///
     /// # Errors
     /// A new one has no socket. The others are as they should be.
     pub(crate) async fn change(&mut self, lines: &[LineOptions]) -> Result<(), StartError> {
         let mut wanted = BTreeMap::new();
         for group in lines.iter().flat_map(|line| &line.groups) {
-            if let Some(key) = group.keys.first().filter(|_| !self.options.targets.is_empty()) {
-                wanted.entry(group.group.clone()).or_insert(key);
+            if !self.options.targets.is_empty() {
+                wanted.entry(group.group.clone()).or_insert(group.keys.sender());
             }
         }
-        let stays = |name: &Name, group: &Group| wanted.get(name).is_some_and(|k| **k == group.key);
         for (name, group) in std::mem::take(&mut self.groups) {
-            if stays(&name, &group) {
+            if let Some(key) = wanted.get(&name) {
+                group.board.sign_with(key);
                 self.groups.insert(name, group);
             } else {
                 group.end().await;
@@ -65,7 +64,7 @@ impl Heralds {
             if !self.groups.contains_key(&name) {
                 let timer = BootTimer::new().map_err(StartError::Timer)?;
                 let ready = Some(Ready { senders: self.senders()?, timer });
-                let group = Group { key: key.clone(), board: Arc::default(), ready, task: None };
+                let group = Group { board: Arc::new(Board::new(key)), ready, task: None };
                 self.groups.insert(name, group);
             }
         }
@@ -78,8 +77,7 @@ impl Heralds {
             let Some(Ready { senders, timer }) = group.ready.take() else { continue };
             let names = (name.clone(), self.server.clone());
             let announcer = Announcer::new(names, start, self.options.interval, &[], now());
-            let (key, board) = (group.key.clone(), group.board.clone());
-            let herald = Herald::new(announcer, key, senders, board, timer);
+            let herald = Herald::new(announcer, senders, group.board.clone(), timer);
             group.task = Some(tokio::spawn(herald.run()));
         }
     }

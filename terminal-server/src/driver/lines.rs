@@ -144,8 +144,8 @@ impl Lines {
     /// new ones. All others notice nothing.
     pub(crate) async fn change(&mut self, mut new: Options) {
         self.refuse_what_needs_a_start(&mut new);
-        let old = &self.options.lines;
-        let same = |line: &LineOptions| old.iter().any(|old| old.is_same_but_for_allow(line));
+        let old = std::mem::take(&mut self.options.lines);
+        let same = |line: &LineOptions| old.iter().any(|old| old.runs_on_as(line));
         let stays: BTreeSet<_> =
             new.lines.iter().filter(|line| same(line)).map(|line| line.line.clone()).collect();
         let started: Vec<_> = new.lines.iter().filter(|line| !same(line)).cloned().collect();
@@ -153,10 +153,21 @@ impl Lines {
             self.running.keys().filter(|line| !stays.contains(*line)).cloned().collect();
         let (stops, starts) = (stopped.len(), started.len());
         tracing::info!(unchanged = stays.len(), stops, starts, "reloading");
+        let rekeyed = |line: &&LineOptions| {
+            old.iter().any(|old| old.runs_on_as(line) && old.groups != line.groups)
+        };
+        let rekeyed: Vec<_> = new.lines.iter().filter(rekeyed).cloned().collect();
         self.options = new;
         self.stop(&stopped).await;
         if self.shutdown.is_cancelled() {
             return;
+        }
+        for LineOptions { line, groups, .. } in rekeyed {
+            if self.asker.set_groups(&line, groups).await {
+                tracing::info!(%line, "its keys have changed");
+            } else {
+                tracing::error!(%line, "the line's loop does not answer; its keys are as before");
+            }
         }
         self.listeners.change(&self.options.lines).await;
         if let Err(error) = self.heralds.change(&self.options.lines).await {

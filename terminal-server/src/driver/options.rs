@@ -175,14 +175,18 @@ impl LineOptions {
         Self { line, port, groups, listeners, policies: Policies::default() }
     }
 
-    /// Whether a change from one to the other is none for the line itself: who may connect is its
-    /// listeners' business.
-    pub(crate) fn is_same_but_for_allow(&self, other: &Self) -> bool {
+    /// Whether the line can go over to `other` as it runs: who may connect is its listeners'
+    /// business, and the keys of its groups can be changed.
+    pub(crate) fn runs_on_as(&self, other: &Self) -> bool {
         let Self { line, port, groups, listeners, policies } = self;
         let places = |listeners: &[ListenOptions]| -> Vec<_> {
             listeners.iter().map(|listen| (listen.speech, listen.address)).collect()
         };
-        (line, port, groups, policies) == (&other.line, &other.port, &other.groups, &other.policies)
+        let names = |groups: &[GroupKeys]| -> Vec<_> {
+            groups.iter().map(|group| group.group.clone()).collect()
+        };
+        (line, port, policies) == (&other.line, &other.port, &other.policies)
+            && names(groups) == names(&other.groups)
             && places(listeners) == places(&other.listeners)
     }
 }

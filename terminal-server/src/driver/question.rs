@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::report::LineReport;
+use crate::core::GroupKeys;
 
 /// A question to a line's loop, or a thing to be done there.
 #[derive(Debug)]
@@ -25,6 +26,13 @@ pub enum LineQuestion {
     },
     /// Let a console in: from here on it is a client like any other.
     Attach(Attach),
+    /// From now on claims need other keys. No grant ends.
+    SetGroups {
+        /// The line's groups, as many as before.
+        groups: Vec<GroupKeys>,
+        /// Told when it is so.
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// Which clients are to be closed.

@@ -176,7 +176,7 @@ mod tests {
                     }
                     LineQuestion::Kick { answer, .. } => drop(answer.send(Vec::new())),
                     LineQuestion::Attach(attach) => attached.send(attach).await.unwrap(),
-                    LineQuestion::Report(_) => {}
+                    LineQuestion::Report(_) | LineQuestion::SetGroups { .. } => {}
                 }
             }
         });

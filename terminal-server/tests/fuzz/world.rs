@@ -57,7 +57,7 @@ pub(crate) fn key() -> Key {
 /// A line of the kind that these bytes say.
 fn config(a: u8, b: u8) -> LineConfig {
     let bit = |byte: u8, n: u8| byte >> n & 1 == 1;
-    let groups = vec![GroupKeys { group: "crew".parse().unwrap(), keys: vec![key()] }];
+    let groups = vec![GroupKeys { group: "crew".parse().unwrap(), keys: key().into() }];
     let packing = Packing {
         idle: bit(b, 0).then_some(Duration::from_millis(5)),
         longest: bit(b, 1).then_some(Duration::from_millis(20)),

@@ -59,7 +59,7 @@ pub fn key() -> Key {
 }
 
 pub fn config() -> LineConfig {
-    let groups = vec![GroupKeys { group: "crew".parse().unwrap(), keys: vec![key()] }];
+    let groups = vec![GroupKeys { group: "crew".parse().unwrap(), keys: key().into() }];
     let base = LineConfig::new("pms".parse().unwrap(), "ts".parse().unwrap());
     LineConfig { groups, char_time: CHAR, ..base }
 }

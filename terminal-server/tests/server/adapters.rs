@@ -67,7 +67,7 @@ impl Rack {
             line.listeners = vec![ListenOptions::new(*speech, ([127, 0, 0, 1], 0).into())];
             line.policies.pace = false;
             if *speech == Speech::Line {
-                let (group, keys) = ("crew".parse().unwrap(), vec![key()]);
+                let (group, keys) = ("crew".parse().unwrap(), key().into());
                 line.groups = vec![terminal_server::core::GroupKeys { group, keys }];
             }
             line

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use sys::{MulticastSocket, boottime};
-use wire::{Beacon, Datagram, FreeCause, LineState, LineStatus, MAX_DATAGRAM};
+use wire::{Beacon, Datagram, FreeCause, KeyRing, LineState, LineStatus, MAX_DATAGRAM};
 
 use crate::client::Client;
 use crate::daemon::{Site, key, within};
@@ -18,12 +18,21 @@ impl Ear {
     }
 
     pub async fn hear(&self) -> Beacon {
+        self.hear_signed(&key().into()).await.1
+    }
+
+    /// The next beacon, and which of the keys signed it.
+    pub async fn hear_signed(&self, keys: &KeyRing) -> (u8, Beacon) {
         let mut buf = [0; MAX_DATAGRAM + 1];
         let received = within(self.0.recv(&mut buf)).await.unwrap();
         assert_eq!(received.ttl, Some(255), "so that nobody off this link can forge one");
-        let (key, group) = (key(), "crew".parse().unwrap());
-        match Datagram::decode(&buf[..received.len], &group, |_| Some(&key)).unwrap() {
-            Datagram::Beacon(beacon) => beacon,
+        let (mut signed_by, group) = (None, "crew".parse().unwrap());
+        let key = |id| {
+            signed_by = Some(id);
+            keys.get(id)
+        };
+        match Datagram::decode(&buf[..received.len], &group, key).unwrap() {
+            Datagram::Beacon(beacon) => (signed_by.unwrap(), beacon),
             other => panic!("{other:?}"),
         }
     }

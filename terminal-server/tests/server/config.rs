@@ -14,6 +14,7 @@ use crate::daemon::{SECRET, Site, ended, program, within};
 fn parse(text: &str) -> Result<Config, ConfigErrors> {
     let key = |path: &Path| match path.to_str() {
         Some("/missing") => Err("/missing: No such file or directory".to_owned()),
+        Some("/new") => Ok(SECRET.replace("00", "77").into_bytes()),
         _ => Ok(SECRET.as_bytes().to_vec()),
     };
     Config::parse(Path::new("ts.toml"), text, &key)
@@ -47,7 +48,7 @@ fn every_key_is_in_the_documented_file() {
     let documented = documented();
     let tables = ["packing", "dtr", "rts", "hupcl", "telnet", "keepalive"];
     let mut text = "x = 1\n".to_owned();
-    for table in ["server", "limits", "beacons", "defaults", "line.a"] {
+    for table in ["server", "limits", "beacons", "group.a", "defaults", "line.a"] {
         text += &format!("[{table}]\nx = 1\n");
     }
     for table in tables {
@@ -55,7 +56,7 @@ fn every_key_is_in_the_documented_file() {
     }
     let errors = parse(&text).unwrap_err().errors;
     let lists: Vec<_> = errors.iter().filter_map(|e| e.message.split_once("it has: ")).collect();
-    assert_eq!(lists.len(), 6 + tables.len());
+    assert_eq!(lists.len(), 7 + tables.len());
     for key in lists.iter().flat_map(|(_, keys)| keys.split(", ")) {
         let said = [format!("\n{key} = "), format!("[{key}"), format!(".{key}]")];
         assert!(said.iter().any(|said| documented.contains(said)), "{key} is not explained");
@@ -69,7 +70,8 @@ fn a_line_says_what_it_needs_and_has_the_defaults_for_the_rest() {
 name = "ts"
 state = "/var/lib/x"
 [group.crew]
-keys = { 0 = "/key", 3 = "/key" }
+keys = { 0 = "/key", 3 = "/new" }
+send_key = 3
 [defaults]
 settings = "19200,8N1,rtscts"
 groups = ["crew"]
@@ -93,7 +95,7 @@ listen = [
     assert_eq!((a.line.as_str(), b.line.as_str()), ("a", "b"));
     assert_eq!(a.port.settings().to_string(), "19200,8N1,rtscts");
     assert_eq!(b.port.settings().to_string(), "9600,7E1,rtscts", "flow control was not changed");
-    assert_eq!(a.groups[0].keys.iter().map(|key| key.id()).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(a.groups[0].keys.ids().collect::<Vec<_>>(), [3, 0]);
     assert_eq!(a.groups, b.groups);
     let idle = Some(Duration::from_millis(5));
     assert_eq!((a.policies.packing.idle, b.policies.packing.idle), (idle, idle));
@@ -169,6 +171,23 @@ listen = [{ speech = "line", address = "127.0.0.1:4101" }]
     }
     // A key number that is none leaves the group with none that is right, and so on.
     assert!(said.len() <= expected.len() + 3, "{errors}");
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_told_with_their_place() {
+    let group = |keys: &str| {
+        let errors = parse(&format!("[group.a]\n{keys}\n{SMALLEST}")).unwrap_err();
+        errors.to_string()
+    };
+    for (keys, said) in [
+        ("", "ts.toml:1:8: give keys by their numbers"),
+        ("keys = { 0 = \"/a\", 1 = \"/b\" }", "ts.toml:2:1: keys 0 and 1 are the same secret"),
+        ("keys = { 0 = \"/a\" }\nsend_key = 1", "ts.toml:2:1: key 1 shall send, and is not among"),
+        ("keys = { 0 = \"/a\" }\nsend_key = 256", "ts.toml:3:12: send_key: give a number from 0"),
+    ] {
+        let told = group(keys);
+        assert!(told.contains(said), "{keys}: {told}");
+    }
 }
 
 #[test]

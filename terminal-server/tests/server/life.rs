@@ -148,7 +148,7 @@ async fn the_library_binds_port_0_says_which_and_stops_when_told() {
     let (link, access) = (dir.path().join("line"), sys::PtyAccess::default());
     let port = PortOptions::Virtual { link, settings, access };
     let group =
-        terminal_server::core::GroupKeys { group: "crew".parse().unwrap(), keys: vec![key()] };
+        terminal_server::core::GroupKeys { group: "crew".parse().unwrap(), keys: key().into() };
     let mut line = LineOptions::new("pms".parse().unwrap(), port);
     line.groups = vec![group];
     line.listeners = vec![ListenOptions::new(Speech::Line, ([127, 0, 0, 1], 0).into())];

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod daemon;
 mod device;
+mod keys;
 mod life;
 #[allow(dead_code, reason = "tests of crates/sys use the rest")]
 #[path = "../../../crates/sys/src/machine.rs"]

@@ -28,13 +28,18 @@ impl Many {
 
     /// Replaces the lines.
     pub fn write(&self, lines: &str) {
+        self.write_with_keys("keys = { 0 = \"DIR/key\" }", lines);
+    }
+
+    /// As [`Self::write`], with these keys of the group `crew`.
+    pub fn write_with_keys(&self, keys: &str, lines: &str) {
         let dir = self.site.dir.path().display();
         let head = format!(
             "[server]\nname = \"ts\"\nstate = \"{dir}/state\"\nstatus = \"{dir}/status\"\n\
-             [group.crew]\nkeys = {{ 0 = \"{dir}/key\" }}\n"
+             [group.crew]\n{keys}\n"
         );
-        let lines = lines.replace("DIR", &dir.to_string());
-        std::fs::write(self.site.path("ts.toml"), head + &lines).unwrap();
+        let text = (head + lines).replace("DIR", &dir.to_string());
+        std::fs::write(self.site.path("ts.toml"), text).unwrap();
     }
 
     /// Has the daemon read the file.

@@ -82,7 +82,7 @@ impl World {
         let unclean = saved.is_none() && !host.first;
         host.first = false;
         let config = LineConfig {
-            groups: vec![GroupKeys { group: group(), keys: vec![key()] }],
+            groups: vec![GroupKeys { group: group(), keys: key().into() }],
             frame_end: host.frame_end,
             char_time: Duration::from_nanos(self.char_time),
             ..LineConfig::new(line(), "server".parse().expect("letters"))

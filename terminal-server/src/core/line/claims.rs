@@ -12,9 +12,15 @@ use wire::{
 use super::{Action, Line, Occurrence, millis};
 use crate::core::arbiter::{Arbiter, Verdict};
 use crate::core::client::{Client, ClientId, Stage};
-use crate::core::config::HANDSHAKE;
+use crate::core::config::{GroupKeys, HANDSHAKE};
 
 impl Line {
+    /// Claims need one of these keys from now on. A grant was given to whoever had the right one
+    /// then, and stays.
+    pub fn set_groups(&mut self, groups: Vec<GroupKeys>) {
+        self.config.groups = groups;
+    }
+
     pub(super) fn hello(&mut self, id: ClientId, hello: &Hello, now: Time) {
         if hello.line != self.config.line {
             let text = format!("there is no line {:?} here", hello.line);

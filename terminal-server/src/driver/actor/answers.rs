@@ -22,6 +22,10 @@ impl Actor {
                 drop(answer.send(kicked));
             }
             LineQuestion::Attach(attach) => self.attach(attach),
+            LineQuestion::SetGroups { groups, answer } => {
+                self.line.set_groups(groups);
+                let _ = answer.send(());
+            }
         }
     }
 
