@@ -166,7 +166,8 @@ pub struct ServeArgs {
     /// What happens to a raw or telnet client while another one has the line
     #[arg(long, value_enum, default_value_t, help_heading = "Clients")]
     pub on_busy: OnBusyArg,
-    /// File with the group's key, readable by its owner only; make one with: openssl rand -hex 32
+    /// File with the group's key, readable by its owner only; make one with: openssl rand -hex 32.
+    /// credential:NAME is what the systemd unit's LoadCredential=NAME:FILE names
     #[arg(long, value_name = "FILE", requires = "listen_line", help_heading = "Clients")]
     pub key_file: Option<PathBuf>,
     /// Group whose nodes may claim the line

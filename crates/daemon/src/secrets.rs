@@ -1,7 +1,10 @@
 //! Files that hold a secret: read only if nobody else could have.
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,9 @@ use crate::Exit;
 
 /// Longest secret; a key of the house has 64 characters.
 pub const MAX_SECRET: usize = 4096;
+
+/// A file name that begins so means a credential of the service manager's.
+pub const CREDENTIAL: &str = "credential:";
 
 /// Why a secret was not read.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,18 @@ pub enum SecretError {
         /// Who reads it.
         user: u32,
     },
+    /// The service manager gave this process no credentials.
+    #[error("{}: $CREDENTIALS_DIRECTORY is not set; was this started by a systemd unit with LoadCredential=?", path.display())]
+    NoCredentials {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// What follows `credential:` is not the name of a credential.
+    #[error("{}: after credential: comes the name that the unit's LoadCredential= gives it, without any /", path.display())]
+    NoCredential {
+        /// What was named.
+        path: PathBuf,
+    },
     /// A directory, a device, or far too long.
     #[error("{}: no file of at most {MAX_SECRET} bytes", path.display())]
     NoFile {
@@ -51,9 +69,30 @@ pub enum SecretError {
 /// write: as strict as ssh with its keys, because whoever has the group's key can take the line.
 /// A group may read it where root owns it, as services of one machine share a secret.
 ///
+/// `credential:NAME` is the file `NAME` in `$CREDENTIALS_DIRECTORY`, where systemd puts what a
+/// unit's `LoadCredential=` says, readable by the service only.
+///
 /// # Errors
 /// See [`SecretError`].
 pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
+    read_file(&resolve(path, std::env::var_os("CREDENTIALS_DIRECTORY"))?)
+}
+
+fn resolve(path: &Path, directory: Option<OsString>) -> Result<Cow<'_, Path>, SecretError> {
+    let Some(name) = path.as_os_str().as_bytes().strip_prefix(CREDENTIAL.as_bytes()) else {
+        return Ok(path.into());
+    };
+    if name.is_empty() || name.contains(&b'/') || [&b"."[..], b".."].contains(&name) {
+        return Err(SecretError::NoCredential { path: path.to_owned() });
+    }
+    // An empty one would mean the file system's root.
+    let directory = directory.filter(|directory| !directory.is_empty());
+    let directory =
+        directory.ok_or_else(|| SecretError::NoCredentials { path: path.to_owned() })?;
+    Ok(Path::new(&directory).join(OsStr::from_bytes(name)).into())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, SecretError> {
     let failed = |source| SecretError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     // Of the open file, not of the name, which could mean another one by now.
@@ -79,6 +118,7 @@ impl From<&SecretError> for Exit {
     fn from(error: &SecretError) -> Self {
         match error {
             SecretError::Io { .. } | SecretError::NoFile { .. } => Self::NoInput,
+            SecretError::NoCredentials { .. } | SecretError::NoCredential { .. } => Self::Usage,
             SecretError::Open { .. } | SecretError::Owner { .. } => Self::Permission,
         }
     }
@@ -103,6 +143,26 @@ mod tests {
         let error = read(&path).unwrap_err();
         assert!(error.to_string().contains("mode 0604 lets others at it; try: chmod 600"));
         assert_eq!(Exit::from(&error), Exit::Permission);
+    }
+
+    #[test]
+    fn a_credential_is_a_file_that_systemd_gave_this_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = || Some(dir.path().as_os_str().to_owned());
+        let path = Path::new("credential:key");
+        assert_eq!(resolve(path, given()).unwrap(), dir.path().join("key"));
+        let plain = Path::new("/etc/linekeeper/key");
+        assert_eq!(resolve(plain, None).unwrap(), plain);
+        for none in [None, Some(OsString::new())] {
+            let error = resolve(path, none).unwrap_err();
+            assert!(error.to_string().starts_with("credential:key: $CREDENTIALS_DIRECTORY is not"));
+            assert_eq!(Exit::from(&error), Exit::Usage);
+        }
+        for wrong in ["credential:", "credential:..", "credential:../key", "credential:/etc/key"] {
+            let error = resolve(Path::new(wrong), given()).unwrap_err();
+            assert!(matches!(error, SecretError::NoCredential { .. }), "{error}");
+            assert!(error.to_string().starts_with(wrong), "{error}");
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Heralds {
         let mut wanted = BTreeMap::new();
         for group in lines.iter().flat_map(|line| &line.groups) {
             if !self.options.targets.is_empty() {
-                wanted.entry(group.group.clone()).or_insert(group.keys.sender());
+                wanted.entry(group.group.clone()).or_insert_with(|| group.keys.sender());
             }
         }
         for (name, group) in std::mem::take(&mut self.groups) {

@@ -108,6 +108,7 @@ impl Site {
         let mut command = Command::new(program());
         command.args(&self.args).args(more).process_group(0).kill_on_drop(true);
         command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+        command.env_remove("CREDENTIALS_DIRECTORY");
         command.envs(self.envs.iter().cloned());
         command
     }

@@ -128,3 +128,21 @@ async fn a_key_file_that_cannot_be_read_changes_no_key() {
     alpha.renew(1).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_comes_as_a_credential_of_systemds() {
+    let mut many = Many::new("");
+    many.write_with_keys("keys = { 0 = \"credential:key\" }", KEYED);
+    let (code, said) = many.site.fails(&["--new-state"]).await;
+    assert_eq!(code, Some(64));
+    assert!(
+        said.contains("ts.toml:6:14: credential:key: $CREDENTIALS_DIRECTORY is not set"),
+        "{said}"
+    );
+    let credentials = many.site.dir.path().as_os_str().to_owned();
+    many.site.envs.push(("CREDENTIALS_DIRECTORY", credentials));
+    let daemon = many.site.start().await;
+    let (alpha, _) = granted(&many, "alpha", &key()).await;
+    drop(alpha);
+    daemon.stop().await;
+}
