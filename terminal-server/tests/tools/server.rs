@@ -76,7 +76,7 @@ impl Server {
                             Kick::Client(id @ 1..=2) => vec![client(id, "observer")],
                             _ => Vec::new(),
                         })),
-                        LineQuestion::Report(_) => {}
+                        LineQuestion::Report(_) | LineQuestion::SetGroups { .. } => {}
                     }
                 }
                 answers.await.unwrap();
