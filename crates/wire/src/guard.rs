@@ -56,11 +56,15 @@ pub enum Guard {
     PayloadFirst,
     /// I7: the guard ends the payload when its lease was not renewed.
     GuardDeadline,
+    /// The other lines of a group end with its first.
+    LockFirst,
+    /// A coordinator in difficulty resigns only if somebody else could do better.
+    NeverNobody,
 }
 
 impl Guard {
     /// All of them, for tests that try each.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::HolderOnly,
         Self::WholeFrames,
         Self::ForgetOnlyAcked,
@@ -85,6 +89,8 @@ impl Guard {
         Self::IncumbentFirst,
         Self::PayloadFirst,
         Self::GuardDeadline,
+        Self::LockFirst,
+        Self::NeverNobody,
     ];
 }
 

@@ -21,7 +21,7 @@ impl<'a> Standing<'a> {
             node: &heartbeat.node,
             priority: heartbeat.priority,
             hears_beacons: heartbeat.hears_beacons,
-            last_resort: heartbeat.connect_failed || heartbeat.held_down,
+            last_resort: heartbeat.last_resort(),
         }
     }
 

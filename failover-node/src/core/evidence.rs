@@ -53,9 +53,9 @@ impl Evidence {
 
     /// Takes in a beacon whose MAC is right. `None`: it is older than one already heard. Else
     /// whether the terminal server has started since.
-    pub(crate) fn handle_beacon(&mut self, beacon: Beacon, now: Time) -> Option<bool> {
+    pub(crate) fn handle_beacon(&mut self, beacon: &Beacon, now: Time) -> Option<bool> {
         // Another terminal server of the group counts for itself.
-        let Some(status) = beacon.lines.into_iter().find(|l| l.line == self.line) else {
+        let Some(status) = beacon.lines.iter().find(|l| l.line == self.line) else {
             return Some(false);
         };
         if guard::on(Guard::BeaconOrder) && (beacon.start, beacon.seq) <= self.order {
@@ -64,7 +64,7 @@ impl Evidence {
         let restarted = beacon.start > self.order.0;
         self.order = (beacon.start, beacon.seq);
         self.beacon = Some(now);
-        self.handle_status(status, now);
+        self.handle_status(status.clone(), now);
         Some(restarted)
     }
 

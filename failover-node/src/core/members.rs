@@ -34,6 +34,8 @@ struct Member {
     heard: Time,
     /// Its newest believed heartbeat, and when it came.
     believed: Option<(Heartbeat, Time)>,
+    /// Since when it has been heard, eligible and without a difficulty.
+    able_since: Option<Time>,
 }
 
 /// Why a heartbeat was not believed.
@@ -61,6 +63,8 @@ pub struct MemberView<'a> {
     pub heartbeat: &'a Heartbeat,
     /// When that came.
     pub heard: Time,
+    /// Since when it could have taken the line without a pause.
+    pub able_since: Option<Time>,
 }
 
 impl Members {
@@ -82,7 +86,7 @@ impl Members {
         if !self.table.contains_key(&heartbeat.node) {
             self.make_room(dead_after, now)?;
             let challenge = self.draw();
-            let new = Member { challenge, echo: 0, echoed: false, heard: now, believed: None };
+            let new = Member { challenge, echo: 0, echoed: false, heard: now, believed: None, able_since: None };
             self.table.insert(heartbeat.node.clone(), new);
         }
         let next = self.next_challenge();
@@ -114,6 +118,12 @@ impl Members {
             member.echoed = false;
             self.drawn += 1;
         }
+        let able = heartbeat.eligible() && !heartbeat.last_resort();
+        let gap = member.believed.as_ref().is_none_or(|(_, at)| now.since(*at) >= dead_after);
+        member.able_since = match member.able_since {
+            Some(since) if able && known && !gap => Some(since),
+            _ => able.then_some(now),
+        };
         member.believed = Some((heartbeat, now));
         Ok(())
     }
@@ -140,7 +150,8 @@ impl Members {
     /// The believed members, by name.
     pub fn believed(&self) -> impl Iterator<Item = MemberView<'_>> {
         self.table.values().filter_map(|m| {
-            m.believed.as_ref().map(|(heartbeat, heard)| MemberView { heartbeat, heard: *heard })
+            let (heartbeat, heard) = m.believed.as_ref()?;
+            Some(MemberView { heartbeat, heard: *heard, able_since: m.able_since })
         })
     }
 

@@ -6,6 +6,7 @@
 //! - [`evidence`]: what is known about the line, and since when it is vacant
 //! - [`election`]: a node's rank for a vacancy
 //! - [`link`]: its side of the line protocol, and the lease
+//! - [`tenancy`]: one line in its care
 //! - [`timers`]: the named deadlines
 //! - [`node`]: all of it together, and the calling contract
 
@@ -18,10 +19,14 @@ pub mod link;
 pub mod members;
 pub mod node;
 pub mod profile;
+pub mod tenancy;
 pub mod timers;
 
 pub use config::{Behaviour, Membership, NodeConfig};
 pub use link::{Link, LinkEnd};
 pub use members::{MemberView, Members, Unheard};
-pub use node::{Action, Counters, HandoverError, Node, Occurrence, ResignCause};
+pub use node::{
+    Action, Counters, HandoverError, LOCK, LineId, Maintenance, Node, Obstacle, Occurrence,
+    ResignCause,
+};
 pub use profile::{Profile, ProfileError};

@@ -4,108 +4,95 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use wire::time::earliest;
-use wire::{Beacon, Epoch, EventKind, Frame, FreeCause, Heartbeat, Name, Nonce, Role, Time};
+use wire::{Beacon, Epoch, Frame, FreeCause, Heartbeat, Key, LineStatus, Name, Nonce, Role, Time};
 
-use super::config::NodeConfig;
+use super::config::{Behaviour, Membership, NodeConfig};
 use super::election::{self, Standing};
-use super::evidence::Evidence;
 use super::link::{Link, LinkEnd, LinkEvent};
 use super::members::{MemberView, Members, Unheard};
+use super::tenancy::{Phase, Tenancy, expired};
 use super::timers::{Timer, Timers};
 
+mod duty;
+mod obstacle;
 mod occurrence;
 mod tenure;
 
+pub use duty::Maintenance;
+pub use obstacle::Obstacle;
 pub use occurrence::{Action, Counters, HandoverError, Occurrence, ResignCause};
 
 /// A claim that has no outcome by then has failed; at least this, however short the lease.
 const CLAIM_MIN: Duration = Duration::from_millis(250);
 
+/// Which of the group's lines, by its place in the configuration.
+pub type LineId = usize;
+/// The first line: whoever holds it is coordinator.
+pub const LOCK: LineId = 0;
+
 /// One node of a group.
 ///
 /// Contract: the driver calls one `handle_*` with what happened, then drains
-/// [`Node::poll_frame`], [`Node::poll_payload`] and [`Node::poll_action`] before the next. It calls
-/// [`Node::handle_timeout`] when [`Node::poll_timeout`] has come. `now` never goes backwards.
+/// [`Node::poll_frame`], [`Node::poll_payload`] of each line and [`Node::poll_action`] before the
+/// next. It calls [`Node::handle_timeout`] when [`Node::poll_timeout`] has come. `now` never goes
+/// backwards.
 #[derive(Debug)]
 pub struct Node {
     config: NodeConfig,
-    phase: Phase,
     members: Members,
-    evidence: Evidence,
+    /// One for each line, the lock first.
+    lines: Vec<Tenancy>,
     timers: Timers,
-    link: Option<Link>,
-    /// INPUT, EVENT, WRITTEN on their way to the payload: bounded by the input window.
-    payload: VecDeque<Frame>,
     actions: VecDeque<Action>,
     counters: Counters,
     started: Time,
     seq: u64,
     last_heartbeat: Time,
-    failures: u32,
-    /// No claim before that.
-    not_before: Time,
     connect_failed_until: Time,
     held_down_until: Time,
-    /// When the payload crashed, within the restart window.
-    crashes: VecDeque<Time>,
-    /// The last grant of our own.
-    grant: Epoch,
-    /// Input handed to the payload, and taken by it.
-    delivered: u64,
-    taken: u64,
-    /// The line's device has gone: not this node's difficulty.
-    line_down: bool,
-    /// A planned hand-over or an end, after which nothing more is claimed.
+    /// Losses of the line by a difficulty of this node.
+    losses: VecDeque<Time>,
+    /// Not coordinator until then, by an operator's word.
+    maintenance_until: Option<Time>,
+    /// What the check command says.
+    fit: bool,
+    /// The lock was given back for our own payload's sake, and the other lines are kept until it
+    /// is ours again, or until then.
+    keep_until: Option<Time>,
+    /// After which nothing more is claimed.
     stopping: bool,
-}
-
-/// Where the node stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Only the heartbeat function.
-    Standby,
-    /// The instance has started; it connects and claims.
-    Candidate,
-    /// The line is ours and the payload runs.
-    Coordinator,
-    /// The payload was told to stop; then the line is given back.
-    Resigning { reserve_for: Option<Name> },
-    /// The payload is gone; RELEASE is on its way.
-    Releasing,
-    /// The instance is being ended.
-    Ending,
-    /// The node has stopped.
-    Stopped,
+    stopped: bool,
 }
 
 impl Node {
     /// A node that begins to listen.
+    ///
+    /// # Panics
+    /// There is no line.
     pub fn new(config: NodeConfig, now: Time) -> Self {
+        assert!(!config.lines.is_empty(), "a group has a line at least");
         let mut timers = Timers::default();
         timers.set(Timer::Heartbeat, now);
+        // A node listens before it acts.
+        let not_before = now + config.profile.heartbeat * 2;
+        let tenancy = |line: &Name| Tenancy::new(line.clone(), not_before);
         Self {
-            phase: Phase::Standby,
             members: Members::new(config.node.clone(), config.boot, config.seed),
-            evidence: Evidence::new(config.lines[0].clone()),
+            lines: config.lines.iter().map(tenancy).collect(),
             timers,
-            link: None,
-            payload: VecDeque::new(),
             actions: VecDeque::new(),
             counters: Counters::default(),
             started: now,
             seq: 0,
             last_heartbeat: Time::ZERO,
-            failures: 0,
-            // A node listens before it acts.
-            not_before: now + config.profile.heartbeat * 2,
             connect_failed_until: Time::ZERO,
             held_down_until: Time::ZERO,
-            crashes: VecDeque::new(),
-            grant: Epoch::NONE,
-            delivered: 0,
-            taken: 0,
-            line_down: false,
+            losses: VecDeque::new(),
+            maintenance_until: None,
+            fit: true,
+            keep_until: None,
             stopping: false,
+            stopped: false,
             config,
         }
     }
@@ -120,7 +107,7 @@ impl Node {
         match self.members.handle(heartbeat, self.config.profile.dead_after, now) {
             Ok(()) => {
                 self.counters.heartbeats_heard += 1;
-                self.evidence.saw_epoch(epoch);
+                self.lines[LOCK].evidence.saw_epoch(epoch);
                 if !known {
                     self.report(Occurrence::MemberJoined(node.clone()));
                     if digest != self.config.digest {
@@ -144,201 +131,171 @@ impl Node {
             let soonest = self.last_heartbeat + self.config.profile.heartbeat / 5;
             self.timers.set_sooner(Timer::Echo, soonest.max(now));
         }
+        self.reconsider(now);
         self.act(now);
     }
 
     /// A beacon with a right MAC has come.
-    pub fn handle_beacon(&mut self, beacon: Beacon, now: Time) {
+    pub fn handle_beacon(&mut self, beacon: &Beacon, now: Time) {
         self.check_lease(now);
-        match self.evidence.handle_beacon(beacon, now) {
-            None => self.counters.beacons_old += 1,
-            Some(restarted) => {
-                self.counters.beacons_heard += 1;
-                // What failed with the one before says nothing about this one.
-                if restarted {
-                    self.failures = 0;
-                }
+        let mut old = true;
+        for line in &mut self.lines {
+            let news = line.evidence.handle_beacon(beacon, now);
+            old &= news.is_none();
+            // What failed with the one before says nothing about this one.
+            if news == Some(true) {
+                line.failures = 0;
             }
+        }
+        match old {
+            true => self.counters.beacons_old += 1,
+            false => self.counters.beacons_heard += 1,
         }
         self.act(now);
     }
 
     /// The instance has connected to the terminal server; `nonce` was drawn for it.
-    pub fn handle_connected(&mut self, nonce: Nonce, now: Time) {
-        if self.phase != Phase::Candidate {
+    pub fn handle_connected(&mut self, line: LineId, nonce: Nonce, now: Time) {
+        let c = &self.config;
+        let Some(tenancy) = self.lines.get_mut(line) else { return };
+        if tenancy.phase != Phase::Candidate {
             return;
         }
-        let c = &self.config;
-        self.link = Some(Link::new(
+        tenancy.link = Some(Link::new(
             (c.group.clone(), c.node.clone(), c.boot),
-            c.lines[0].clone(),
+            tenancy.line.clone(),
             c.key.clone(),
             nonce,
-            self.evidence.highest(),
+            tenancy.evidence.highest(),
             &c.profile,
         ));
         self.check_lease(now);
     }
 
     /// The instance could not start, or not connect.
-    pub fn handle_connect_failed(&mut self, error: String, now: Time) {
-        if self.phase == Phase::Candidate {
-            self.attempt_failed(error, now);
+    pub fn handle_connect_failed(&mut self, line: LineId, error: String, now: Time) {
+        self.check_lease(now);
+        if self.is(line, &Phase::Candidate) {
+            self.attempt_failed(line, error, now);
         }
     }
 
     /// A frame has come from the terminal server.
-    pub fn handle_frame(&mut self, frame: Frame, now: Time) {
+    pub fn handle_frame(&mut self, line: LineId, frame: Frame, now: Time) {
         self.check_lease(now);
-        let Some(link) = &mut self.link else { return };
+        let stall = self.config.behaviour.stall;
+        let Some(tenancy) = self.lines.get_mut(line) else { return };
+        let Some(link) = &mut tenancy.link else { return };
         match link.handle_frame(frame) {
             None | Some(LinkEvent::Renewed) => {}
-            Some(LinkEvent::Granted(grant)) => self.granted(grant, now),
-            Some(LinkEvent::Payload(frame)) => {
-                match &frame {
-                    Frame::Input(input) => {
-                        let idle = self.taken >= self.delivered;
-                        self.delivered = input.end();
-                        if idle {
-                            self.watch_stall(now);
-                        }
-                    }
-                    Frame::Event(event) if matches!(event.kind, EventKind::Down) => {
-                        self.line_down = true;
-                        self.watch_stall(now);
-                    }
-                    Frame::Event(event) if matches!(event.kind, EventKind::Up) => {
-                        self.line_down = false;
-                        self.watch_stall(now);
-                    }
-                    _ => {}
-                }
-                self.payload.push_back(frame);
-            }
-            Some(LinkEvent::Ended(end)) => self.link_ended(end, now),
+            Some(LinkEvent::Granted(grant)) => self.granted(line, grant, now),
+            Some(LinkEvent::Payload(frame)) => tenancy.deliver(frame, stall, now),
+            Some(LinkEvent::Ended(end)) => self.link_ended(line, end, now),
         }
     }
 
     /// The connection to the terminal server has ended.
-    pub fn handle_disconnected(&mut self, now: Time) {
-        if self.link.is_some() {
-            self.link_ended(LinkEnd::Closed, now);
+    pub fn handle_disconnected(&mut self, line: LineId, now: Time) {
+        if self.lines.get(line).is_some_and(|tenancy| tenancy.link.is_some()) {
+            self.link_ended(line, LinkEnd::Closed, now);
         }
     }
 
     /// The payload has sent a frame: ACK or OUTPUT.
-    pub fn handle_payload(&mut self, frame: Frame, now: Time) {
+    pub fn handle_payload(&mut self, line: LineId, frame: Frame, now: Time) {
         self.check_lease(now);
         let taken = match &frame {
             Frame::Ack(ack) => Some(ack.offset),
             Frame::Output(output) => output.ack,
             _ => None,
         };
-        let Some(link) = &mut self.link else { return };
-        if let Err(error) = link.handle_payload(frame) {
-            return self.bad_payload(error, now);
-        }
-        if let Some(taken) = taken.filter(|t| *t > self.taken) {
-            self.taken = taken;
-            self.watch_stall(now);
+        let stall = self.config.behaviour.stall;
+        let Some(tenancy) = self.lines.get_mut(line) else { return };
+        let Some(link) = &mut tenancy.link else { return };
+        match link.handle_payload(frame) {
+            Ok(()) => tenancy.take(taken.unwrap_or_default(), stall, now),
+            Err(error) => self.bad_payload(line, error, now),
         }
     }
 
     /// The payload has sent what is no frame.
-    pub fn handle_bad_payload(&mut self, error: String, now: Time) {
-        self.bad_payload(error, now);
+    pub fn handle_bad_payload(&mut self, line: LineId, error: String, now: Time) {
+        self.bad_payload(line, error, now);
+    }
+
+    /// Nobody is there to take input, and nobody is missed; or somebody is there again.
+    pub fn handle_payload_absent(&mut self, line: LineId, absent: bool, now: Time) {
+        let stall = self.config.behaviour.stall;
+        if let Some(tenancy) = self.lines.get_mut(line) {
+            tenancy.set_absent(absent, stall, now);
+        }
     }
 
     /// The payload and all its descendants are gone.
-    pub fn handle_payload_gone(&mut self, now: Time) {
+    pub fn handle_payload_gone(&mut self, line: LineId, now: Time) {
         self.check_lease(now);
-        match std::mem::replace(&mut self.phase, Phase::Releasing) {
-            Phase::Resigning { reserve_for } => self.release(reserve_for, now),
-            Phase::Coordinator => {
-                let (cause, reserve_for) = self.after_crash(now);
-                self.resigning(cause, reserve_for.clone());
-                self.release(reserve_for, now);
-            }
-            other => self.phase = other,
+        match self.lines.get(line).map(|tenancy| tenancy.phase.clone()) {
+            Some(Phase::Resigning { reserve_for }) => self.payload_gone(line, reserve_for, now),
+            Some(Phase::Held) => self.payload_crashed(line, now),
+            _ => {}
         }
     }
 
     /// The instance has ended: no guard, no payload, no connection.
-    pub fn handle_instance_gone(&mut self, now: Time) {
-        if self.phase != Phase::Ending {
+    pub fn handle_instance_gone(&mut self, line: LineId, now: Time) {
+        let Some(tenancy) = self.lines.get_mut(line).filter(|t| t.phase == Phase::Ending) else {
             return;
+        };
+        tenancy.phase = Phase::Idle;
+        if line == LOCK {
+            self.beat(now);
         }
-        self.link = None;
-        self.payload.clear();
-        self.phase = Phase::Standby;
-        self.beat(now);
-        if self.stopping {
-            self.stopped(now);
-        }
+        self.release_lock_if_last(now);
+        self.stop_if_idle(now);
         self.act(now);
     }
 
     /// The time that [`Node::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Time) {
         if let Some(due) = self.poll_timeout().filter(|due| *due <= now && *due >= self.started) {
-            let late = now.since(due);
-            let us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            self.counters.late_max_us = self.counters.late_max_us.max(us);
-            self.counters.late += u64::from(late > self.config.profile.lease / 4);
+            self.counters.woke_late(now.since(due), self.config.profile.lease);
         }
         self.check_lease(now);
         if self.timers.expired(Timer::Heartbeat, now) | self.timers.expired(Timer::Echo, now) {
             self.beat(now);
         }
-        if self.timers.expired(Timer::Answer, now) {
-            match self.phase {
-                Phase::Candidate => self.attempt_failed("no answer in time".into(), now),
-                Phase::Releasing => self.end_instance(),
-                _ => {}
+        if self.timers.expired(Timer::Maintenance, now) {
+            self.end_maintenance(now);
+        }
+        for line in 0..self.lines.len() {
+            if expired(&mut self.lines[line].answer_by, now) {
+                match self.lines[line].phase {
+                    Phase::Candidate => self.attempt_failed(line, "no answer in time".into(), now),
+                    Phase::Releasing => self.end_instance(line),
+                    _ => {}
+                }
+            }
+            if expired(&mut self.lines[line].stall_at, now) {
+                self.difficulty(line, ResignCause::Stall, now);
             }
         }
-        if self.timers.expired(Timer::Stall, now) && self.phase == Phase::Coordinator {
-            self.resign(self.best_peer(now), ResignCause::Stall, now);
+        if expired(&mut self.keep_until, now) {
+            self.abandon_others(now);
         }
         self.act(now);
     }
 
-    /// The node is to stop: the line is given back, then [`Action::Stopped`].
-    pub fn handle_stop(&mut self, now: Time) {
-        self.stopping = true;
-        self.check_lease(now);
-        match self.phase {
-            Phase::Standby => self.stopped(now),
-            Phase::Candidate => self.end_instance(),
-            Phase::Coordinator => {
-                let peer = self.best_peer(now);
-                self.resign(peer, ResignCause::Stop, now);
-            }
-            _ => {}
-        }
+    /// From now on it behaves so.
+    pub fn handle_behaviour(&mut self, behaviour: Behaviour, now: Time) {
+        self.config.behaviour = behaviour;
+        self.reconsider(now);
+        self.beat(now);
+        self.act(now);
     }
 
-    /// The operator wants another node to be coordinator, perhaps a certain one. Answers which
-    /// one it will be.
-    pub fn handle_handover(&mut self, to: Option<Name>, now: Time) -> Result<Name, HandoverError> {
-        self.check_lease(now);
-        match self.phase {
-            Phase::Coordinator => {}
-            Phase::Resigning { .. } | Phase::Releasing => return Err(HandoverError::Busy),
-            _ => {
-                let other = self.evidence.incumbent().filter(|n| **n != self.config.node);
-                return Err(HandoverError::NotCoordinator(other.cloned()));
-            }
-        }
-        let peer = match to {
-            Some(to) => {
-                let heard = self.alive(now).any(|m| m.heartbeat.node == to);
-                if heard { to } else { return Err(HandoverError::NotHeard(to)) }
-            }
-            None => self.best_peer(now).ok_or(HandoverError::Nobody)?,
-        };
-        self.resign(Some(peer.clone()), ResignCause::Handover, now);
-        Ok(peer)
+    /// Claims are signed with this key from now on; what is granted stays granted.
+    pub fn handle_key(&mut self, key: Key) {
+        self.config.key = key;
     }
 
     // ---- the core tells the world
@@ -348,57 +305,59 @@ impl Node {
         self.actions.pop_front()
     }
 
-    /// The next frame for the terminal server. `now` is when it is handed to the socket.
-    pub fn poll_frame(&mut self, now: Time) -> Option<Frame> {
-        self.link.as_mut()?.poll_frame(now)
+    /// The next frame for a line's terminal server. `now` is when it is handed to the socket.
+    pub fn poll_frame(&mut self, line: LineId, now: Time) -> Option<Frame> {
+        self.lines.get_mut(line)?.link.as_mut()?.poll_frame(now)
     }
 
-    /// The next frame for the payload.
-    pub fn poll_payload(&mut self) -> Option<Frame> {
-        self.payload.pop_front()
+    /// The next frame for a line's payload.
+    pub fn poll_payload(&mut self, line: LineId) -> Option<Frame> {
+        self.lines.get_mut(line)?.payload.pop_front()
     }
 
-    /// Whether the payload's output may be read.
-    pub fn wants_payload(&self) -> bool {
-        self.link.as_ref().is_some_and(Link::wants_payload)
+    /// Whether the output of a line's payload may be read.
+    pub fn wants_payload(&self, line: LineId) -> bool {
+        let link = self.lines.get(line).and_then(|tenancy| tenancy.link.as_ref());
+        link.is_some_and(Link::wants_payload)
     }
 
     /// When [`Node::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        if self.phase == Phase::Stopped {
+        if self.stopped {
             return None;
         }
-        let act = (self.phase == Phase::Standby && !self.stopping).then(|| self.act_at().0);
-        earliest([act, self.timers.next(), self.link.as_ref().and_then(Link::poll_timeout)])
+        let lines = self.lines.iter().filter_map(Tenancy::poll_timeout).min();
+        let act = (0..self.lines.len()).filter_map(|line| self.claim_at(line)).min();
+        earliest([act, lines, self.timers.next(), self.keep_until])
     }
 
-    /// When the lease ends as things stand; the guard is told. `None`: there is no grant.
-    pub fn lease_until(&self) -> Option<Time> {
-        self.link.as_ref().and_then(Link::lease_until)
+    /// When the lease of a line ends as things stand; the guard is told. `None`: no grant.
+    pub fn lease_until(&self, line: LineId) -> Option<Time> {
+        self.lines.get(line)?.link.as_ref().and_then(Link::lease_until)
     }
 
     /// What this node is at the moment.
     pub fn role(&self) -> Role {
-        match self.phase {
-            Phase::Coordinator | Phase::Resigning { .. } => Role::Coordinator,
+        match self.lines[LOCK].phase {
+            Phase::Held | Phase::Resigning { .. } | Phase::Waiting { .. } => Role::Coordinator,
             Phase::Candidate => Role::Candidate,
-            Phase::Standby | Phase::Releasing | Phase::Ending | Phase::Stopped => Role::Standby,
+            Phase::Idle | Phase::Releasing | Phase::Ending => Role::Standby,
         }
     }
 
-    /// The grant in force.
-    pub fn epoch(&self) -> Option<Epoch> {
-        self.link.as_ref().and_then(Link::epoch)
+    /// The grant in force of a line.
+    pub fn epoch(&self, line: LineId) -> Option<Epoch> {
+        self.lines.get(line)?.link.as_ref().and_then(Link::epoch)
     }
 
-    /// The highest epoch heard of.
-    pub fn highest_epoch(&self) -> Epoch {
-        self.evidence.highest()
+    /// The highest epoch heard of for a line.
+    pub fn highest_epoch(&self, line: LineId) -> Epoch {
+        self.lines.get(line).map_or(Epoch::NONE, |tenancy| tenancy.evidence.highest())
     }
 
     /// What was counted.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The other nodes that are believed.
@@ -406,78 +365,115 @@ impl Node {
         self.members.believed()
     }
 
-    /// What the terminal server said last about the line.
-    pub fn line_status(&self) -> Option<&wire::LineStatus> {
-        self.evidence.status()
+    /// What the terminal server said last about a line.
+    pub fn line_status(&self, line: LineId) -> Option<&LineStatus> {
+        self.lines.get(line)?.evidence.status()
     }
 
-    /// When a beacon was heard last.
-    pub fn last_beacon(&self) -> Option<Time> {
-        self.evidence.last_beacon()
+    /// When a beacon about a line was heard last.
+    pub fn last_beacon(&self, line: LineId) -> Option<Time> {
+        self.lines.get(line)?.evidence.last_beacon()
     }
 
-    /// What the node was told at its start.
+    /// The last coordinator, as far as is known.
+    pub fn incumbent(&self) -> Option<&Name> {
+        self.lines[LOCK].evidence.incumbent()
+    }
+
+    /// What the node was told.
     pub fn config(&self) -> &NodeConfig {
         &self.config
     }
 
     // ---- what happens inside
 
-    /// The payload has `stall` from now on to take what was handed to it, if there is anything and
-    /// the line is up.
-    fn watch_stall(&mut self, now: Time) {
-        if self.taken >= self.delivered || self.line_down {
-            self.timers.clear(Timer::Stall);
-        } else {
-            self.timers.set(Timer::Stall, now + self.config.behaviour.stall);
+    fn is(&self, line: LineId, phase: &Phase) -> bool {
+        self.lines.get(line).is_some_and(|tenancy| tenancy.phase == *phase)
+    }
+
+    /// Claims each line that is vacant and whose turn has come.
+    fn act(&mut self, now: Time) {
+        for line in 0..self.lines.len() {
+            if self.claim_at(line).is_some_and(|at| at <= now) {
+                self.claim(line, now);
+            }
         }
     }
 
-    /// Claims the line if it is vacant and our turn has come.
-    fn act(&mut self, now: Time) {
-        if self.phase != Phase::Standby || self.stopping {
-            return;
-        }
-        let (at, rank, cause) = self.act_at();
-        if now < at {
-            return;
-        }
-        self.phase = Phase::Candidate;
+    fn claim(&mut self, line: LineId, now: Time) {
+        let (_, rank, cause) = self.turn(line);
         self.counters.claims += 1;
         let patience = self.config.profile.lease.max(CLAIM_MIN);
-        self.timers.set(Timer::Answer, now + patience);
-        self.report(Occurrence::Claiming { rank, cause });
-        self.actions.push_back(Action::StartInstance);
-        self.beat(now);
+        let tenancy = &mut self.lines[line];
+        tenancy.phase = Phase::Candidate;
+        tenancy.answer_by = Some(now + patience);
+        self.report_of(line, Occurrence::Claiming { rank, cause });
+        self.actions.push_back(Action::StartInstance(line));
+        if line == LOCK {
+            self.beat(now);
+        }
+    }
+
+    /// When this node claims the line as things stand. `None`: not as things stand.
+    fn claim_at(&self, line: LineId) -> Option<Time> {
+        let may = match line {
+            LOCK => self.is_eligible(),
+            _ => self.lines[LOCK].phase == Phase::Held,
+        };
+        (may && !self.stopping && self.lines[line].phase == Phase::Idle).then(|| self.turn(line).0)
     }
 
     /// When our turn comes, as things stand, with our rank and the vacancy's cause.
-    fn act_at(&self) -> (Time, u32, Option<FreeCause>) {
+    fn turn(&self, line: LineId) -> (Time, u32, Option<FreeCause>) {
         let profile = &self.config.profile;
-        let coordinator = self.members.coordinator().map(|(_, epoch, heard)| (epoch, heard));
-        let me = &self.config.node;
-        let vacancy = self.evidence.vacancy(me, profile, coordinator, self.started);
-        let rank = self.rank(vacancy.at);
+        let tenancy = &self.lines[line];
+        let coordinator = match line {
+            LOCK => self.members.coordinator().map(|(_, epoch, heard)| (epoch, heard)),
+            _ => None,
+        };
+        let vacancy =
+            tenancy.evidence.vacancy(&self.config.node, profile, coordinator, self.started);
+        // For the other lines nobody else may compete.
+        let rank = if line == LOCK { self.rank(vacancy.at) } else { 0 };
         let at = vacancy.at + profile.stagger * rank;
-        (at.max(self.not_before), rank, vacancy.cause)
+        (at.max(tenancy.not_before), rank, vacancy.cause)
+    }
+
+    /// Whether this node may become coordinator at all.
+    fn is_eligible(&self) -> bool {
+        self.config.behaviour.membership == Membership::Full && self.maintenance_until.is_none()
     }
 
     /// Our rank for a vacancy at `at`, among those who are alive then.
     fn rank(&self, at: Time) -> u32 {
-        let last_resort = at < self.connect_failed_until || at < self.held_down_until;
         let me = Standing {
             node: &self.config.node,
             priority: self.config.behaviour.priority,
-            hears_beacons: self.evidence.hears_beacons(self.config.profile.lease, at),
-            last_resort,
+            hears_beacons: self.hears_beacons(at),
+            last_resort: at < self.connect_failed_until || at < self.held_down_until || !self.fit,
         };
-        let others = self.members.alive(self.config.profile.dead_after, at);
-        let others = others.map(|m| Standing::of(m.heartbeat));
-        election::rank(me, others, self.evidence.status(), self.evidence.incumbent())
+        let lock = &self.lines[LOCK].evidence;
+        election::rank(me, self.rivals(at), lock.status(), lock.incumbent())
     }
 
+    fn hears_beacons(&self, at: Time) -> bool {
+        self.lines[LOCK].evidence.hears_beacons(self.config.profile.lease, at)
+    }
+
+    /// Those who could take the line.
+    fn rivals(&self, now: Time) -> impl Iterator<Item = Standing<'_>> {
+        let able = |m: &MemberView<'_>| m.heartbeat.eligible();
+        self.alive(now).filter(able).map(|m| Standing::of(m.heartbeat))
+    }
+
+    /// The best of those who could take the line.
     fn best_peer(&self, now: Time) -> Option<Name> {
-        election::best(self.alive(now).map(|m| Standing::of(m.heartbeat))).cloned()
+        election::best(self.rivals(now)).cloned()
+    }
+
+    /// The best of those who could do better than a node in difficulty.
+    fn better_peer(&self, now: Time) -> Option<Name> {
+        election::best(self.rivals(now).filter(|s| !s.last_resort)).cloned()
     }
 
     fn alive(&self, now: Time) -> impl Iterator<Item = MemberView<'_>> {
@@ -489,7 +485,11 @@ impl Node {
     }
 
     fn report(&mut self, occurrence: Occurrence) {
-        self.actions.push_back(Action::Report(occurrence));
+        self.actions.push_back(Action::Report(None, occurrence));
+    }
+
+    fn report_of(&mut self, line: LineId, occurrence: Occurrence) {
+        self.actions.push_back(Action::Report(Some(line), occurrence));
     }
 
     /// Sends a heartbeat now; the next one is due an interval later.
@@ -500,14 +500,19 @@ impl Node {
         self.timers.clear(Timer::Echo);
         self.timers.set(Timer::Heartbeat, now + self.config.profile.heartbeat);
         let (group, node) = (self.config.group.clone(), self.config.node.clone());
+        let Behaviour { priority, membership, .. } = self.config.behaviour;
         let heartbeat = Heartbeat {
             role: self.role(),
-            priority: self.config.behaviour.priority,
-            hears_beacons: self.evidence.hears_beacons(self.config.profile.lease, now),
+            priority,
+            hears_beacons: self.hears_beacons(now),
             connect_failed: now < self.connect_failed_until,
             held_down: now < self.held_down_until,
             leaving: self.stopping,
-            epoch: self.evidence.highest(),
+            observer: membership == Membership::Observer,
+            barred: membership == Membership::NeverCoordinator,
+            maintenance: self.maintenance_until.is_some(),
+            unhealthy: !self.fit,
+            epoch: self.lines[LOCK].evidence.highest(),
             digest: self.config.digest,
             peers: self.members.echoes(now),
             ..Heartbeat::new(group, node, self.config.boot, self.seq)

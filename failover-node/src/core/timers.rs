@@ -9,13 +9,11 @@ pub enum Timer {
     Heartbeat,
     /// A peer waits for our echo: a heartbeat out of turn.
     Echo,
-    /// The terminal server has taken too long to answer a claim, or a release.
-    Answer,
-    /// The payload has left input unacknowledged for too long.
-    Stall,
+    /// Maintenance ends.
+    Maintenance,
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 3;
 
 /// A deadline, or none, for each [`Timer`].
 #[derive(Debug, Default)]

@@ -1,9 +1,12 @@
 //! What a node asks of its driver, and what it has to tell.
 
+use std::time::Duration;
+
 use wire::{Epoch, FreeCause, Grant, Heartbeat, Name, RefuseWhy};
 
 #[cfg(doc)]
 use super::Node;
+use super::LineId;
 use crate::core::link::LinkEnd;
 
 /// What the driver has to do.
@@ -13,19 +16,20 @@ pub enum Action {
     Heartbeat(Heartbeat),
     /// Start the component instance: its guard, and the connection to the terminal server. Then
     /// [`Node::handle_connected`] or [`Node::handle_connect_failed`].
-    StartInstance,
-    /// Start the payload; its first frame is this grant.
-    StartPayload(Box<Grant>),
+    StartInstance(LineId),
+    /// Start the payload; its first frame is this grant. What must come before it may fail: then
+    /// [`Node::handle_gate_failed`].
+    StartPayload(LineId, Box<Grant>),
     /// Tell the payload to stop, and kill it if it does not within the grace. When it and all its
     /// descendants are gone, [`Node::handle_payload_gone`].
-    StopPayload,
+    StopPayload(LineId),
     /// Kill the payload at once if there is one, send what is left in the socket's buffer if it
     /// takes it, close the connection, end the instance; then [`Node::handle_instance_gone`].
-    EndInstance,
+    EndInstance(LineId),
     /// The node has stopped; the process may end.
     Stopped,
-    /// For the log and the journal.
-    Report(Occurrence),
+    /// For the log and the journal; of a line or of the node.
+    Report(Option<LineId>, Occurrence),
 }
 
 /// What an operator may want to read in a log.
@@ -78,6 +82,23 @@ pub enum Occurrence {
         /// The grant.
         epoch: Epoch,
     },
+    /// The grant ends with that of the group's first line.
+    Abandoned {
+        /// The grant.
+        epoch: Epoch,
+    },
+    /// Maintenance has begun or ended.
+    Maintenance {
+        /// It has begun.
+        on: bool,
+        /// For how long; `None`: until it is switched off.
+        length: Option<Duration>,
+    },
+    /// The check command says something else than before.
+    Health {
+        /// The node is fit to serve.
+        fit: bool,
+    },
     /// The payload sent what it must not.
     BadPayload {
         /// In words.
@@ -106,6 +127,16 @@ pub enum ResignCause {
     Stall,
     /// The payload broke the protocol.
     BadPayload,
+    /// A command that must succeed before the payload starts has not.
+    GateFailed,
+    /// The check command fails.
+    Unhealthy,
+    /// By an operator's word.
+    Maintenance,
+    /// The configuration was changed: this node is not to lead any more.
+    Barred,
+    /// A node of higher priority has come back to stay.
+    Preempted,
 }
 
 /// Why there is no hand-over.
@@ -117,6 +148,9 @@ pub enum HandoverError {
     /// The named node is not heard.
     #[error("node {0} is not heard; nothing was changed")]
     NotHeard(Name),
+    /// The named node never leads, or not now.
+    #[error("node {0} is an observer, never-coordinator or in maintenance; nothing was changed")]
+    Never(Name),
     /// There is nobody to hand over to.
     #[error("no other node is heard that could take the line; nothing was changed")]
     Nobody,
@@ -126,7 +160,7 @@ pub enum HandoverError {
 }
 
 /// What was counted since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Heartbeats sent.
     pub heartbeats_sent: u64,
@@ -158,4 +192,20 @@ pub struct Counters {
     pub late_max_us: u64,
     /// Wake-ups later than a quarter of the lease.
     pub late: u64,
+    /// Wake-ups by how late they were: below each of [`LATE_BOUNDS_MS`], and above the last.
+    pub late_histogram: [u64; LATE_BOUNDS_MS.len() + 1],
+}
+
+/// The classes of late wake-ups, in milliseconds.
+pub const LATE_BOUNDS_MS: [u64; 7] = [1, 2, 5, 10, 20, 50, 100];
+
+impl Counters {
+    /// A deadline was noticed so late.
+    pub(super) fn woke_late(&mut self, late: Duration, lease: Duration) {
+        let us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.late_max_us = self.late_max_us.max(us);
+        self.late += u64::from(late > lease / 4);
+        let class = LATE_BOUNDS_MS.iter().position(|bound| us < bound * 1000);
+        self.late_histogram[class.unwrap_or(LATE_BOUNDS_MS.len())] += 1;
+    }
 }

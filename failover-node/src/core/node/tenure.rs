@@ -1,195 +1,253 @@
-//! From a claim to its end: what happens to a grant.
+//! From a claim to its end: what happens to a grant, and to the other lines with the first.
 
 use std::time::Duration;
 
-use wire::{Grant, Guard, Name, RefuseWhy, RevokeWhy, Time, guard};
+use wire::{Grant, Guard, Mac, Name, RefuseWhy, RevokeWhy, Time, guard};
 
-use super::{Action, LinkEnd, Node, Occurrence, Phase, ResignCause, Timer};
-use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, HOLD_DOWN, RESTART_WINDOW};
+use super::{Action, LOCK, LineId, LinkEnd, Node, Occurrence, Phase, ResignCause};
+use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED};
+use crate::core::link::Link;
 
 impl Node {
-    pub(super) fn granted(&mut self, grant: Box<Grant>, now: Time) {
-        self.phase = Phase::Coordinator;
-        self.grant = grant.epoch;
-        self.failures = 0;
-        self.connect_failed_until = Time::ZERO;
+    pub(super) fn granted(&mut self, line: LineId, grant: Box<Grant>, now: Time) {
         self.counters.grants += 1;
-        self.delivered = grant.acked;
-        self.taken = grant.acked;
-        self.line_down = false;
-        self.timers.clear(Timer::Answer);
-        self.timers.clear(Timer::Stall);
+        let tenancy = &mut self.lines[line];
+        tenancy.begin(grant.acked);
+        tenancy.grant = grant.epoch;
         let lease = Duration::from_millis(grant.lease_ms.into());
-        self.evidence.handle_own_grant(&self.config.node, grant.epoch, lease, now);
+        tenancy.evidence.handle_own_grant(&self.config.node, grant.epoch, lease, now);
         let in_doubt = grant.delivered.saturating_sub(grant.acked);
-        self.report(Occurrence::Granted { epoch: grant.epoch, in_doubt });
-        self.actions.push_back(Action::StartPayload(grant));
-        self.beat(now);
+        self.report_of(line, Occurrence::Granted { epoch: grant.epoch, in_doubt });
+        self.actions.push_back(Action::StartPayload(line, grant));
+        if line == LOCK {
+            self.connect_failed_until = Time::ZERO;
+            self.keep_until = None;
+            self.beat(now);
+        }
         // The connection may have been slow: a lease that is over already is no lease.
         self.check_lease(now);
+        // The others follow at once.
+        self.act(now);
     }
 
-    pub(super) fn link_ended(&mut self, end: LinkEnd, now: Time) {
-        match self.phase {
-            Phase::Candidate => match end {
-                LinkEnd::Refused(refuse) => {
-                    self.counters.refused += 1;
-                    let holder = refuse.status.holder.clone();
-                    self.report(Occurrence::Refused { why: refuse.why, holder });
-                    let retry = match refuse.why {
-                        RefuseWhy::Held | RefuseWhy::Reserved => BACKOFF_MIN,
-                        RefuseWhy::Stopping => self.backoff(),
-                        _ => BACKOFF_MAX,
-                    };
-                    // Where no key could be agreed the refusal is no evidence.
-                    if refuse.mac != wire::Mac::default() {
-                        self.evidence.handle_status(refuse.status, now);
-                    }
-                    self.not_before = now + retry;
-                    self.end_instance();
+    pub(super) fn link_ended(&mut self, line: LineId, end: LinkEnd, now: Time) {
+        match (&self.lines[line].phase, end) {
+            (Phase::Candidate, LinkEnd::Refused(refuse)) => {
+                self.counters.refused += 1;
+                let holder = refuse.status.holder.clone();
+                self.report_of(line, Occurrence::Refused { why: refuse.why, holder });
+                let tenancy = &mut self.lines[line];
+                match refuse.why {
+                    RefuseWhy::Held | RefuseWhy::Reserved => tenancy.not_before = now + BACKOFF_MIN,
+                    RefuseWhy::Stopping => tenancy.back_off(now),
+                    _ => tenancy.not_before = now + BACKOFF_MAX,
                 }
-                other => self.attempt_failed(other.to_string(), now),
-            },
-            Phase::Coordinator | Phase::Resigning { .. } => self.lost(end, now),
-            Phase::Releasing => {
-                // The terminal server closed the connection: it has read our RELEASE.
-                self.end_instance();
+                // Where no key could be agreed the refusal is no evidence.
+                if refuse.mac != Mac::default() {
+                    tenancy.evidence.handle_status(refuse.status, now);
+                }
+                self.end_instance(line);
+                self.lock_not_granted(line, now);
             }
-            Phase::Standby | Phase::Ending | Phase::Stopped => {}
+            (Phase::Candidate, other) => self.attempt_failed(line, other.to_string(), now),
+            (Phase::Held | Phase::Resigning { .. } | Phase::Waiting { .. }, end) => {
+                self.lost(line, end, now);
+            }
+            // The terminal server closed the connection: it has read our RELEASE.
+            (Phase::Releasing, _) => self.end_instance(line),
+            (Phase::Idle | Phase::Ending, _) => {}
         }
     }
 
-    pub(super) fn lost(&mut self, end: LinkEnd, now: Time) {
-        self.counters.lost += 1;
-        let me = &self.config.node;
-        let lease = self.config.profile.lease;
-        match end {
-            // The terminal server has gone, or goes: we are its incumbent until it says otherwise.
-            LinkEnd::Closed | LinkEnd::Revoked(RevokeWhy::Stopping) => {
-                self.evidence.handle_own_loss(me, self.grant, lease, now);
-            }
-            _ => {
-                self.evidence.handle_own_release(me, self.grant, None, lease, now);
-                self.held_down_until = now + HOLD_DOWN;
-            }
-        }
-        self.not_before = now + self.backoff();
-        let epoch = self.grant;
-        self.report(Occurrence::Lost { epoch, end });
-        self.end_instance();
-        self.beat(now);
-    }
-
-    /// I4: the lease is looked at before anything else is.
+    /// I4: the leases are looked at before anything else is.
     pub(super) fn check_lease(&mut self, now: Time) {
         if !guard::on(Guard::WriteUnderLease) {
             return;
         }
-        if self.link.as_ref().is_some_and(|link| link.lease_over(now)) {
-            match self.phase {
-                Phase::Releasing => self.end_instance(),
-                Phase::Coordinator | Phase::Resigning { .. } => {
-                    self.lost(LinkEnd::LeaseExpired, now);
+        for line in 0..self.lines.len() {
+            if self.lines[line].link.as_ref().is_some_and(|link| link.lease_over(now)) {
+                match self.lines[line].phase {
+                    Phase::Releasing => self.end_instance(line),
+                    _ if self.lines[line].is_held() => {
+                        self.lost(line, LinkEnd::LeaseExpired, now);
+                    }
+                    _ => {}
                 }
+            }
+        }
+    }
+
+    fn lost(&mut self, line: LineId, end: LinkEnd, now: Time) {
+        self.counters.lost += 1;
+        let (me, lease) = (&self.config.node, self.config.profile.lease);
+        let tenancy = &mut self.lines[line];
+        let epoch = tenancy.grant;
+        // The terminal server has gone, or goes: we are its incumbent until it says otherwise.
+        let server_gone = matches!(end, LinkEnd::Closed | LinkEnd::Revoked(RevokeWhy::Stopping));
+        if server_gone {
+            tenancy.evidence.handle_own_loss(me, epoch, lease, now);
+        } else {
+            tenancy.evidence.handle_own_release(me, epoch, None, lease, now);
+        }
+        tenancy.back_off(now);
+        if line == LOCK && !server_gone {
+            self.hold_down(now);
+        }
+        self.report_of(line, Occurrence::Lost { epoch, end });
+        self.end_instance(line);
+        if line == LOCK {
+            self.abandon_others(now);
+            self.beat(now);
+        }
+    }
+
+    pub(super) fn attempt_failed(&mut self, line: LineId, error: String, now: Time) {
+        self.counters.failed += 1;
+        self.lines[line].back_off(now);
+        self.report_of(line, Occurrence::ConnectFailed { error });
+        self.end_instance(line);
+        if line == LOCK {
+            self.connect_failed_until = now + CONNECT_FAILED;
+        }
+        self.lock_not_granted(line, now);
+    }
+
+    /// The lock was given back for our own payload's sake and is not ours again: the other lines
+    /// go with it.
+    fn lock_not_granted(&mut self, line: LineId, now: Time) {
+        if line == LOCK && self.keep_until.take().is_some() {
+            self.abandon_others(now);
+        }
+    }
+
+    pub(super) fn end_instance(&mut self, line: LineId) {
+        self.lines[line].end();
+        self.actions.push_back(Action::EndInstance(line));
+    }
+
+    /// The lock is lost: so are the others, at once. Their connections end, which frees them.
+    pub(super) fn abandon_others(&mut self, now: Time) {
+        self.keep_until = None;
+        if !guard::on(Guard::LockFirst) {
+            return;
+        }
+        for line in 1..self.lines.len() {
+            let tenancy = &mut self.lines[line];
+            if matches!(tenancy.phase, Phase::Idle | Phase::Ending) {
+                continue;
+            }
+            if tenancy.is_held() {
+                let (me, lease, epoch) =
+                    (&self.config.node, self.config.profile.lease, tenancy.grant);
+                tenancy.evidence.handle_own_release(me, epoch, None, lease, now);
+                self.report_of(line, Occurrence::Abandoned { epoch });
+            }
+            self.end_instance(line);
+        }
+    }
+
+    /// Gives all lines back in order: first the payloads end, then the lines are released, the
+    /// first one last.
+    pub(super) fn resign(&mut self, reserve_for: Option<Name>, cause: ResignCause, now: Time) {
+        if !matches!(self.lines[LOCK].phase, Phase::Held | Phase::Resigning { .. }) {
+            return;
+        }
+        for line in 0..self.lines.len() {
+            match &mut self.lines[line].phase {
+                Phase::Held => self.stop_payload(line, reserve_for.clone(), cause, now),
+                // It was to be started again here.
+                Phase::Resigning { reserve_for: kept } => kept.clone_from(&reserve_for),
+                Phase::Candidate => self.end_instance(line),
                 _ => {}
             }
         }
     }
 
-    pub(super) fn attempt_failed(&mut self, error: String, now: Time) {
-        self.counters.failed += 1;
-        self.connect_failed_until = now + CONNECT_FAILED;
-        self.not_before = now + self.backoff();
-        self.report(Occurrence::ConnectFailed { error });
-        self.end_instance();
-    }
-
-    /// 20 ms, doubling to 1 s.
-    pub(super) fn backoff(&mut self) -> Duration {
-        let wait = BACKOFF_MIN * 2u32.pow(self.failures.min(10));
-        self.failures += 1;
-        wait.min(BACKOFF_MAX)
-    }
-
-    pub(super) fn end_instance(&mut self) {
-        self.timers.clear(Timer::Answer);
-        self.timers.clear(Timer::Stall);
-        self.link = None;
-        self.payload.clear();
-        self.phase = Phase::Ending;
-        self.actions.push_back(Action::EndInstance);
-    }
-
-    /// Gives the line back in order: first the payload ends, then the line is released.
-    pub(super) fn resign(&mut self, reserve_for: Option<Name>, cause: ResignCause, now: Time) {
-        if self.phase != Phase::Coordinator {
-            return;
-        }
-        self.held_down_until = now + HOLD_DOWN;
-        self.resigning(cause, reserve_for.clone());
+    pub(super) fn stop_payload(
+        &mut self,
+        line: LineId,
+        reserve_for: Option<Name>,
+        cause: ResignCause,
+        now: Time,
+    ) {
+        self.resigning(line, cause, reserve_for.clone());
         if !guard::on(Guard::PayloadFirst) {
-            return self.release(reserve_for, now);
+            return self.release(line, reserve_for, now);
         }
-        self.phase = Phase::Resigning { reserve_for };
-        self.timers.clear(Timer::Stall);
-        self.actions.push_back(Action::StopPayload);
+        let tenancy = &mut self.lines[line];
+        tenancy.phase = Phase::Resigning { reserve_for };
+        tenancy.stall_at = None;
+        self.actions.push_back(Action::StopPayload(line));
     }
 
-    pub(super) fn resigning(&mut self, cause: ResignCause, reserve_for: Option<Name>) {
-        let epoch = self.grant;
-        self.report(Occurrence::Resigning { epoch, cause, reserve_for });
+    fn resigning(&mut self, line: LineId, cause: ResignCause, reserve_for: Option<Name>) {
+        let epoch = self.lines[line].grant;
+        self.report_of(line, Occurrence::Resigning { epoch, cause, reserve_for });
+    }
+
+    /// The payload that was told to stop is gone.
+    pub(super) fn payload_gone(&mut self, line: LineId, reserve_for: Option<Name>, now: Time) {
+        // Its payload is to run here again: the others are not touched.
+        let ours = reserve_for.as_ref() == Some(&self.config.node);
+        let others_first = line == LOCK && !ours && self.lines[1..].iter().any(|t| t.is_active());
+        if others_first {
+            self.lines[line].phase = Phase::Waiting { reserve_for };
+        } else {
+            self.release(line, reserve_for, now);
+        }
     }
 
     /// The payload has ended by itself: it is started again under a new grant, unless that has
     /// happened too often and somebody else could do better.
-    pub(super) fn after_crash(&mut self, now: Time) -> (ResignCause, Option<Name>) {
-        if self.count_crash(now)
-            && let Some(peer) = self.best_peer(now)
-        {
-            self.held_down_until = now + HOLD_DOWN;
-            return (ResignCause::RestartBudget, Some(peer));
-        }
-        (ResignCause::PayloadCrashed, Some(self.config.node.clone()))
-    }
-
-    /// The payload breaks the protocol: another node's may do better, ours counts as crashed.
-    pub(super) fn bad_payload(&mut self, error: String, now: Time) {
-        if self.phase == Phase::Coordinator {
-            self.report(Occurrence::BadPayload { error });
-            self.count_crash(now);
-            self.resign(None, ResignCause::BadPayload, now);
-        }
-    }
-
-    /// The payload has failed. Whether that has happened too often; then this node waits, longer
-    /// each time up to a second, before it claims the line for it again.
-    pub(super) fn count_crash(&mut self, now: Time) -> bool {
-        self.crashes.retain(|at| now.since(*at) < RESTART_WINDOW);
-        self.crashes.push_back(now);
-        let Some(over) = self.crashes.len().checked_sub(self.config.behaviour.restarts + 1) else {
-            return false;
+    pub(super) fn payload_crashed(&mut self, line: LineId, now: Time) {
+        let over = self.lines[line].count_crash(self.config.behaviour.restarts, now);
+        let peer = over.then(|| self.better_peer(now)).flatten();
+        let (cause, reserve_for) = match peer {
+            Some(peer) => (ResignCause::RestartBudget, peer),
+            None => (ResignCause::PayloadCrashed, self.config.node.clone()),
         };
-        let wait = BACKOFF_MIN * 2u32.pow(over.min(10) as u32);
-        self.not_before = self.not_before.max(now + wait.min(BACKOFF_MAX));
-        true
+        self.resigning(line, cause, Some(reserve_for.clone()));
+        self.lines[line].phase = Phase::Resigning { reserve_for: Some(reserve_for.clone()) };
+        if cause == ResignCause::RestartBudget {
+            self.hold_down(now);
+            self.resign(Some(reserve_for.clone()), cause, now);
+        }
+        self.payload_gone(line, Some(reserve_for), now);
     }
 
-    pub(super) fn release(&mut self, reserve_for: Option<Name>, now: Time) {
-        let epoch = self.grant;
-        let Some(link) = &mut self.link else { return self.end_instance() };
-        link.release(reserve_for.clone());
-        self.phase = Phase::Releasing;
-        self.timers.clear(Timer::Stall);
-        let lease = self.config.profile.lease;
-        self.timers.set(Timer::Answer, now + lease);
-        self.evidence.handle_own_release(&self.config.node, epoch, reserve_for, lease, now);
-        self.report(Occurrence::Released { epoch });
-        self.beat(now);
+    /// The last of the other lines has been given back: now the first.
+    pub(super) fn release_lock_if_last(&mut self, now: Time) {
+        if let Phase::Waiting { reserve_for } = &self.lines[LOCK].phase
+            && !self.lines[1..].iter().any(|tenancy| tenancy.is_active())
+        {
+            self.release(LOCK, reserve_for.clone(), now);
+        }
     }
 
-    pub(super) fn stopped(&mut self, now: Time) {
-        self.beat(now);
-        self.phase = Phase::Stopped;
-        self.actions.push_back(Action::Stopped);
+    pub(super) fn release(&mut self, line: LineId, reserve_for: Option<Name>, now: Time) {
+        let (me, lease) = (&self.config.node, self.config.profile.lease);
+        let tenancy = &mut self.lines[line];
+        let epoch = tenancy.grant;
+        let Some(link) = &mut tenancy.link else { return self.end_instance(line) };
+        Link::release(link, reserve_for.clone());
+        tenancy.phase = Phase::Releasing;
+        tenancy.stall_at = None;
+        tenancy.answer_by = Some(now + lease);
+        tenancy.evidence.handle_own_release(me, epoch, reserve_for.clone(), lease, now);
+        self.report_of(line, Occurrence::Released { epoch });
+        if line == LOCK {
+            if reserve_for.as_ref() == Some(me) {
+                self.keep_until = Some(now + lease);
+            }
+            self.beat(now);
+        }
+    }
+
+    pub(super) fn stop_if_idle(&mut self, now: Time) {
+        if self.stopping && !self.stopped && !self.lines.iter().any(|t| t.is_active()) {
+            self.beat(now);
+            self.stopped = true;
+            self.actions.push_back(Action::Stopped);
+        }
     }
 }
