@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, WaitOptions, getrlimit, kill_process, kill_process_group,
-    pidfd_open, set_child_subreaper, setrlimit, wait,
+    pidfd_open, set_child_subreaper, setrlimit, wait, waitpid,
 };
 
 pub use rustix::process::Signal;
@@ -117,6 +117,42 @@ pub fn kill_descendants_until_none(deadline: Duration) -> io::Result<Vec<(u32, E
             && let Ok(fd) = open_pidfd(*pid)
         {
             Waiter::new()?.wait(&[fd.as_fd()], Some((now + KILL_RETRY).min(deadline)))?;
+        }
+    }
+}
+
+/// Kills what killed children have left behind: every child of this process but `keep`, with all
+/// its descendants. Never waits; `true` if nothing of the kind is left.
+///
+/// Call [`become_subreaper`] at the start of the process, or orphans will have escaped.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] if some belong to another user, after all others were
+/// killed. The message names them.
+pub fn kill_strays(keep: &[u32]) -> io::Result<bool> {
+    let me = std::process::id();
+    let mut foreign = Vec::new();
+    loop {
+        let strays: Vec<u32> = children(me).into_iter().filter(|pid| !keep.contains(pid)).collect();
+        let mut reaped = false;
+        for stray in &strays {
+            for pid in descendants(*stray).into_iter().chain([*stray]) {
+                match kill_process(to_pid(pid)?, Signal::KILL) {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(Errno::PERM) => foreign.push(pid),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            // Only this one: the ends of others are somebody else's to see.
+            reaped |= !matches!(waitpid(Some(to_pid(*stray)?), WaitOptions::NOHANG), Ok(None));
+        }
+        if !foreign.is_empty() {
+            let text = format!("processes {foreign:?} belong to another user");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        // The children of a reaped stray are ours now.
+        if !reaped {
+            return Ok(strays.is_empty());
         }
     }
 }

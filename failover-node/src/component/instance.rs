@@ -88,6 +88,11 @@ impl Instance {
         })
     }
 
+    /// The guard's process.
+    pub(crate) fn guard_pid(&self) -> Option<u32> {
+        self.guard.as_ref().and_then(Child::id)
+    }
+
     /// Whether the guard is there.
     pub(crate) fn is_guarded(&self) -> bool {
         self.guard.is_some()

@@ -326,13 +326,13 @@ mod tests {
             lines: vec![status(1, LineState::Free(FreeCause::Restarted))],
         };
         let mut e = Evidence::new(name("line"));
-        assert_eq!(e.handle_beacon(beacon(7, 5), ms(0)), Some(true));
-        assert_eq!(e.handle_beacon(beacon(7, 5), ms(1)), None);
-        assert_eq!(e.handle_beacon(beacon(7, 4), ms(1)), None);
-        assert_eq!(e.handle_beacon(beacon(6, 99), ms(1)), None);
+        assert_eq!(e.handle_beacon(&beacon(7, 5), ms(0)), Some(true));
+        assert_eq!(e.handle_beacon(&beacon(7, 5), ms(1)), None);
+        assert_eq!(e.handle_beacon(&beacon(7, 4), ms(1)), None);
+        assert_eq!(e.handle_beacon(&beacon(6, 99), ms(1)), None);
         let elsewhere = Beacon { lines: Vec::new(), ..beacon(9, 1) };
-        assert_eq!(e.handle_beacon(elsewhere, ms(1)), Some(false));
-        assert_eq!(e.handle_beacon(beacon(7, 6), ms(1)), Some(false), "of one server");
-        assert_eq!(e.handle_beacon(beacon(8, 1), ms(1)), Some(true));
+        assert_eq!(e.handle_beacon(&elsewhere, ms(1)), Some(false));
+        assert_eq!(e.handle_beacon(&beacon(7, 6), ms(1)), Some(false), "of one server");
+        assert_eq!(e.handle_beacon(&beacon(8, 1), ms(1)), Some(true));
     }
 }

@@ -86,7 +86,14 @@ impl Members {
         if !self.table.contains_key(&heartbeat.node) {
             self.make_room(dead_after, now)?;
             let challenge = self.draw();
-            let new = Member { challenge, echo: 0, echoed: false, heard: now, believed: None, able_since: None };
+            let new = Member {
+                challenge,
+                echo: 0,
+                echoed: false,
+                heard: now,
+                believed: None,
+                able_since: None,
+            };
             self.table.insert(heartbeat.node.clone(), new);
         }
         let next = self.next_challenge();

@@ -26,7 +26,7 @@ pub use config::{Behaviour, Membership, NodeConfig};
 pub use link::{Link, LinkEnd};
 pub use members::{MemberView, Members, Unheard};
 pub use node::{
-    Action, Counters, HandoverError, LOCK, LineId, Maintenance, Node, Obstacle, Occurrence,
-    ResignCause,
+    Action, Counters, HandoverError, LATE_BOUNDS_MS, LOCK, LineId, Maintenance, Node, Obstacle,
+    Occurrence, ResignCause,
 };
 pub use profile::{Profile, ProfileError};

@@ -20,7 +20,7 @@ mod tenure;
 
 pub use duty::Maintenance;
 pub use obstacle::Obstacle;
-pub use occurrence::{Action, Counters, HandoverError, Occurrence, ResignCause};
+pub use occurrence::{Action, Counters, HandoverError, LATE_BOUNDS_MS, Occurrence, ResignCause};
 
 /// A claim that has no outcome by then has failed; at least this, however short the lease.
 const CLAIM_MIN: Duration = Duration::from_millis(250);

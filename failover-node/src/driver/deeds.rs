@@ -6,19 +6,21 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use daemon::notify;
-use sys::{boottime, process};
+use sys::process;
 use wire::{Grant, Time};
 
 use super::connection::Connection;
 use super::node_loop::{NodeLoop, Outcome, now};
+use super::options::LineOptions;
 use super::report;
+use super::station::Station;
 use crate::component::PayloadOptions;
 use crate::component::exec::{ENV_GROUP, ENV_LINE, ENV_NODE, ENV_ROLE};
 use crate::component::framed::Said;
 use crate::component::instance::{Instance, InstanceEvent, Payload};
 use crate::component::message::{Ending, News, Order};
-use crate::core::Action;
 use crate::core::config::STOP_GRACE;
+use crate::core::{Action, LOCK, LineId};
 
 impl NodeLoop {
     /// After each event: everything that the core has to say, everything that comes of it, then
@@ -27,26 +29,34 @@ impl NodeLoop {
         loop {
             self.drain();
             self.look_for_strays();
-            match self.outcomes.pop_front() {
-                Some(Outcome::InstanceFailed(why)) => self.node.handle_connect_failed(why, now()),
-                Some(Outcome::PayloadGone) => self.node.handle_payload_gone(now()),
-                Some(Outcome::InstanceGone) => {
-                    tracing::info!("instance-gone");
-                    self.node.handle_instance_gone(now());
+            let Some((line, outcome)) = self.outcomes.pop_front() else { break };
+            match outcome {
+                Outcome::InstanceFailed(why) => self.node.handle_connect_failed(line, why, now()),
+                Outcome::PayloadGone => self.node.handle_payload_gone(line, now()),
+                Outcome::InstanceGone => {
+                    self.journal.instance_gone(&self.options.lines[line].line);
+                    self.node.handle_instance_gone(line, now());
                 }
-                None => break,
             }
         }
         self.show();
-        let lease = self.node.lease_until();
-        if let Some(instance) = &mut self.instance {
+        for line in 0..self.stations.len() {
+            self.write(line);
+        }
+    }
+
+    /// All that can be written now, to the guard, the payload and the terminal server of a line.
+    fn write(&mut self, line: LineId) {
+        let lease = self.node.lease_until(line);
+        let Station { connection, instance, epoch } = &mut self.stations[line];
+        if let Some(instance) = instance {
             instance.tell_lease(lease);
             instance.framed.flush();
             while let Some(mark) = instance.framed.reached() {
-                self.journal.reached(mark);
+                self.journal.reached(&self.options.lines[line].line, *epoch, mark);
             }
         }
-        if let Some(open) = self.connection.open() {
+        if let Some(open) = connection.open() {
             open.set_lease(lease);
             open.flush(now());
         }
@@ -55,15 +65,17 @@ impl NodeLoop {
     /// The core's calling contract: all of its output, before the next thing it is told.
     pub(crate) fn drain(&mut self) {
         let now = now();
-        while let Some(frame) = self.node.poll_frame(now) {
-            if let Some(open) = self.connection.open() {
-                open.push(&frame);
+        for (line, station) in self.stations.iter_mut().enumerate() {
+            while let Some(frame) = self.node.poll_frame(line, now) {
+                if let Some(open) = station.connection.open() {
+                    open.push(&frame);
+                }
             }
-        }
-        while let Some(frame) = self.node.poll_payload() {
-            if let Some(instance) = self.instance.as_mut().filter(|i| i.payload == Payload::Running)
-            {
-                instance.framed.push(&frame);
+            while let Some(frame) = self.node.poll_payload(line) {
+                let running = |i: &&mut Instance| i.payload == Payload::Running;
+                if let Some(instance) = station.instance.as_mut().filter(running) {
+                    instance.framed.push(&frame);
+                }
             }
         }
         while let Some(action) = self.node.poll_action() {
@@ -73,7 +85,7 @@ impl NodeLoop {
 
     /// Tells the service manager when the node has become something else.
     fn show(&mut self) {
-        let is = (self.node.role(), self.node.epoch());
+        let is = (self.node.role(), self.node.epoch(LOCK));
         if self.shown != Some(is) {
             self.shown = Some(is);
             notify::status(&report::headline(&self.node, now()));
@@ -83,43 +95,49 @@ impl NodeLoop {
     fn perform(&mut self, action: Action, now: Time) {
         match action {
             Action::Heartbeat(heartbeat) => self.heartbeats.send(heartbeat, now),
-            Action::StartInstance => self.start_instance(),
-            Action::StartPayload(grant) => self.start_payload(*grant),
-            Action::StopPayload => self.stop_payload(now),
-            Action::EndInstance => self.end_instance(now),
+            Action::StartInstance(line) => self.start_instance(line),
+            Action::StartPayload(line, grant) => self.start_payload(line, *grant),
+            Action::StopPayload(line) => self.stop_payload(line, now),
+            Action::EndInstance(line) => self.end_instance(line, now),
             Action::Stopped => self.stopped = true,
-            Action::Report(occurrence) => self.journal.report(&occurrence),
+            Action::Report(line, occurrence) => {
+                let line = line.and_then(|line| self.options.lines.get(line)).map(|l| &l.line);
+                self.journal.report(line, &occurrence);
+            }
         }
     }
 
     /// The guard first: the instance is what a candidate has and a standby has not.
-    fn start_instance(&mut self) {
+    fn start_instance(&mut self, line: LineId) {
         let options = &self.options;
+        let LineOptions { line: name, terminal_server, payload } = &options.lines[line];
         let environment = [
-            (ENV_LINE, options.lines[0].line.as_str()),
+            (ENV_LINE, name.as_str()),
             (ENV_NODE, options.node.as_str()),
             (ENV_GROUP, options.group.as_str()),
             (ENV_ROLE, "coordinator"),
         ];
-        let Some(PayloadOptions::Exec(exec)) = &options.lines[0].payload else { return };
+        let Some(PayloadOptions::Exec(exec)) = payload else { return };
         match Instance::start(exec, &environment) {
             Ok(instance) => {
-                self.instance = Some(instance);
-                self.connection = Connection::start(options.lines[0].terminal_server.clone());
+                let station = &mut self.stations[line];
+                station.instance = Some(instance);
+                station.connection = Connection::start(terminal_server.clone());
             }
             Err(error) => {
                 let why = format!("the guard could not be started: {error}");
-                self.outcomes.push_back(Outcome::InstanceFailed(why));
+                self.outcomes.push_back((line, Outcome::InstanceFailed(why)));
             }
         }
     }
 
-    fn start_payload(&mut self, grant: Grant) {
-        let lease = self.node.lease_until();
-        let Some(instance) = self.instance.as_mut().filter(|i| i.is_guarded()) else {
-            return self.outcomes.push_back(Outcome::PayloadGone);
+    fn start_payload(&mut self, line: LineId, grant: Grant) {
+        let lease = self.node.lease_until(line);
+        let station = &mut self.stations[line];
+        let Some(instance) = station.instance.as_mut().filter(|i| i.is_guarded()) else {
+            return self.outcomes.push_back((line, Outcome::PayloadGone));
         };
-        self.journal.granted(grant.epoch);
+        station.epoch = grant.epoch;
         let epoch = grant.epoch.0;
         instance.payload = Payload::Running;
         instance.framed.begin(grant);
@@ -127,25 +145,26 @@ impl NodeLoop {
         instance.order(Order::Start(epoch));
     }
 
-    fn stop_payload(&mut self, now: Time) {
-        match &mut self.instance {
+    fn stop_payload(&mut self, line: LineId, now: Time) {
+        match &mut self.stations[line].instance {
             Some(instance) if instance.payload == Payload::Running => {
                 instance.framed.close_stdin();
                 instance.order(Order::Stop(STOP_GRACE));
                 instance.patience = Some(now + STOP_GRACE + PATIENCE);
             }
             Some(instance) if instance.payload == Payload::Gone => {}
-            _ => self.outcomes.push_back(Outcome::PayloadGone),
+            _ => self.outcomes.push_back((line, Outcome::PayloadGone)),
         }
     }
 
-    fn end_instance(&mut self, now: Time) {
-        if let Some(open) = self.connection.open() {
+    fn end_instance(&mut self, line: LineId, now: Time) {
+        let station = &mut self.stations[line];
+        if let Some(open) = station.connection.open() {
             open.flush(now);
         }
-        self.connection = Connection::None;
-        let Some(instance) = &mut self.instance else {
-            return self.outcomes.push_back(Outcome::InstanceGone);
+        station.connection = Connection::None;
+        let Some(instance) = &mut station.instance else {
+            return self.outcomes.push_back((line, Outcome::InstanceGone));
         };
         instance.ending = true;
         instance.framed.close_stdin();
@@ -158,13 +177,13 @@ impl NodeLoop {
         }
     }
 
-    pub(crate) fn instance_event(&mut self, event: InstanceEvent) {
-        self.read_news();
+    pub(crate) fn instance_event(&mut self, line: LineId, event: InstanceEvent) {
+        self.read_news(line);
         match event {
             InstanceEvent::Control => {}
-            InstanceEvent::Payload => self.read_payload(),
+            InstanceEvent::Payload => self.read_payload(line),
             InstanceEvent::GuardEnded(status) => {
-                let Some(instance) = &mut self.instance else { return };
+                let Some(instance) = &mut self.stations[line].instance else { return };
                 instance.guard_ended();
                 instance.patience = None;
                 if !instance.ending {
@@ -176,28 +195,30 @@ impl NodeLoop {
         }
     }
 
-    fn read_news(&mut self) {
-        while let Some(news) = self.instance.as_mut().and_then(Instance::news) {
+    fn read_news(&mut self, line: LineId) {
+        while let Some(news) = self.stations[line].instance.as_mut().and_then(Instance::news) {
+            let (name, epoch) = (&self.options.lines[line].line, self.stations[line].epoch);
             match news {
-                News::Started(pid) => self.journal.payload_started(pid),
+                News::Started(pid) => self.journal.payload_started(name, epoch, pid),
                 News::Failed(errno) => {
                     let error = io::Error::from_raw_os_error(errno);
-                    tracing::error!(%error, "payload-failed");
+                    tracing::error!(line = %name, %error, "payload-failed");
                 }
                 News::Gone(ending) => {
-                    self.journal.payload_gone(&match ending {
+                    let status = match ending {
                         Ending::Status(raw) => ExitStatus::from_raw(raw).to_string(),
                         Ending::NeverRan => "never ran".to_owned(),
-                    });
-                    self.payload_gone();
+                    };
+                    self.journal.payload_gone(name, epoch, &status);
+                    self.payload_gone(line);
                 }
             }
         }
     }
 
     /// Nothing of what the payload has sent is lost: it is read to the end first.
-    fn payload_gone(&mut self) {
-        let Some(instance) = &mut self.instance else { return };
+    fn payload_gone(&mut self, line: LineId) {
+        let Some(instance) = &mut self.stations[line].instance else { return };
         if instance.payload != Payload::Running {
             return;
         }
@@ -205,30 +226,30 @@ impl NodeLoop {
             instance.patience = None;
         }
         instance.framed.read_rest();
-        self.take_payload_frames();
-        if let Some(instance) = &mut self.instance {
+        self.take_payload_frames(line);
+        if let Some(instance) = &mut self.stations[line].instance {
             instance.payload = Payload::Gone;
         }
-        self.outcomes.push_back(Outcome::PayloadGone);
+        self.outcomes.push_back((line, Outcome::PayloadGone));
     }
 
-    fn read_payload(&mut self) {
+    fn read_payload(&mut self, line: LineId) {
         // It may have been woken up for writing only, when reading must wait.
-        if !self.wants_payload() {
+        if !self.wants(line).payload {
             return;
         }
-        let Some(instance) = &mut self.instance else { return };
+        let Some(instance) = &mut self.stations[line].instance else { return };
         if instance.framed.read() == Said::Some {
-            self.take_payload_frames();
+            self.take_payload_frames(line);
         }
     }
 
-    fn take_payload_frames(&mut self) {
-        while let Some(instance) = &mut self.instance {
+    fn take_payload_frames(&mut self, line: LineId) {
+        while let Some(instance) = &mut self.stations[line].instance {
             match instance.framed.next_frame() {
-                Ok(Some(frame)) => self.node.handle_payload(frame, now()),
+                Ok(Some(frame)) => self.node.handle_payload(line, frame, now()),
                 Ok(None) => return,
-                Err(error) => self.node.handle_bad_payload(error, now()),
+                Err(error) => self.node.handle_bad_payload(line, error, now()),
             }
             self.drain();
         }
@@ -242,23 +263,36 @@ impl NodeLoop {
             return;
         }
         if self.options.own_process {
-            // With a deadline that has come already it kills and reaps once, and waits for nothing.
-            if let Err(error) = process::kill_descendants_until_none(boottime()) {
-                self.strays_at = Some(now + self.strays_remain(&error));
-                return;
+            let guards = self.stations.iter().filter_map(|station| station.instance.as_ref());
+            let keep: Vec<u32> = guards.filter_map(Instance::guard_pid).collect();
+            match process::kill_strays(&keep) {
+                Ok(true) => {}
+                Ok(false) => return self.strays_at = Some(now + STRAYS_AGAIN),
+                Err(error) => return self.strays_at = Some(now + self.strays_remain(&error)),
             }
         }
         self.strays_at = None;
         self.strays_told = false;
-        let Some(instance) = &mut self.instance else { return };
+        for line in 0..self.stations.len() {
+            self.unguarded(line);
+        }
+    }
+
+    /// Of an instance whose guard has ended nothing is left.
+    fn unguarded(&mut self, line: LineId) {
+        let station = &mut self.stations[line];
+        let Some(instance) = station.instance.as_ref().filter(|i| !i.is_guarded()) else { return };
         if instance.ending {
-            self.instance = None;
-            self.outcomes.push_back(Outcome::InstanceGone);
-        } else if instance.payload == Payload::None {
-            let why = "the guard died".to_owned();
-            self.outcomes.push_back(Outcome::InstanceFailed(why));
-        } else {
-            self.payload_gone();
+            station.instance = None;
+            return self.outcomes.push_back((line, Outcome::InstanceGone));
+        }
+        match instance.payload {
+            Payload::None => {
+                let why = "the guard died".to_owned();
+                self.outcomes.push_back((line, Outcome::InstanceFailed(why)));
+            }
+            Payload::Running => self.payload_gone(line),
+            Payload::Gone => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wire::{Epoch, FreeCause, RefuseWhy, RevokeWhy, Time};
+use wire::{Epoch, FreeCause, Name, RefuseWhy, RevokeWhy, Time};
 
 use super::options::Options;
 use crate::component::framed::Mark;
@@ -12,8 +12,6 @@ use crate::core::{Counters, LinkEnd, Occurrence, ResignCause};
 /// Writes the log lines of one node.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// The grant that the payload runs under.
-    epoch: Epoch,
     /// Late wake-ups that were counted, and when that was said last.
     late: u64,
     late_said: Option<Time>,
@@ -21,7 +19,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { epoch: Epoch::NONE, late: 0, late_said: None }
+        Self { late: 0, late_said: None }
     }
 
     /// Sockets are open; the node listens.
@@ -39,24 +37,23 @@ impl Journal {
         );
     }
 
-    /// The payload is about to be started under this grant.
-    pub(crate) fn granted(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
+    pub(crate) fn payload_started(&self, line: &Name, epoch: Epoch, pid: u32) {
+        tracing::info!(%line, %epoch, pid, "payload-started");
     }
 
-    pub(crate) fn payload_started(&self, pid: u32) {
-        tracing::info!(epoch = %self.epoch, pid, "payload-started");
+    pub(crate) fn payload_gone(&self, line: &Name, epoch: Epoch, status: &str) {
+        tracing::info!(%line, %epoch, status, "payload-gone");
     }
 
-    pub(crate) fn payload_gone(&self, status: &str) {
-        tracing::info!(epoch = %self.epoch, status, "payload-gone");
+    pub(crate) fn instance_gone(&self, line: &Name) {
+        tracing::info!(%line, "instance-gone");
     }
 
     /// Bytes have gone into the payload's standard input.
-    pub(crate) fn reached(&self, mark: Mark) {
+    pub(crate) fn reached(&self, line: &Name, epoch: Epoch, mark: Mark) {
         match mark {
-            Mark::Serving => tracing::info!(epoch = %self.epoch, "serving"),
-            Mark::FirstInput => tracing::info!(epoch = %self.epoch, "first-input"),
+            Mark::Serving => tracing::info!(%line, %epoch, "serving"),
+            Mark::FirstInput => tracing::info!(%line, %epoch, "first-input"),
         }
     }
 
@@ -72,40 +69,51 @@ impl Journal {
         }
     }
 
-    pub(crate) fn report(&self, occurrence: &Occurrence) {
+    pub(crate) fn report(&self, line: Option<&Name>, occurrence: &Occurrence) {
         use Occurrence as O;
+        let line = line.map(tracing::field::display);
         match occurrence {
             O::Claiming { rank, cause } => {
-                tracing::info!(rank, cause = cause_word(*cause), "claiming");
+                tracing::info!(line, rank, cause = cause_word(*cause), "claiming");
             }
-            O::Granted { epoch, in_doubt } => tracing::info!(%epoch, in_doubt, "granted"),
+            O::Granted { epoch, in_doubt } => tracing::info!(line, %epoch, in_doubt, "granted"),
             O::Refused { why, holder } => {
                 let holder = holder.as_ref().map(tracing::field::display);
                 match why {
                     // The ordinary end of a race for the line.
                     RefuseWhy::Held | RefuseWhy::Reserved | RefuseWhy::Stopping => {
-                        tracing::info!(why = refusal_word(*why), holder, "refused");
+                        tracing::info!(line, why = refusal_word(*why), holder, "refused");
                     }
-                    _ => tracing::warn!(why = refusal_word(*why), holder, "refused"),
+                    _ => tracing::warn!(line, why = refusal_word(*why), holder, "refused"),
                 }
             }
-            O::ConnectFailed { error } => tracing::warn!(error, "connect-failed"),
+            O::ConnectFailed { error } => tracing::warn!(line, error, "connect-failed"),
             O::Lost { epoch, end } => {
-                tracing::warn!(%epoch, end = end_word(end), detail = %end, "lost");
+                tracing::warn!(line, %epoch, end = end_word(end), detail = %end, "lost");
             }
             O::Resigning { epoch, cause, reserve_for } => {
                 let reserve_for = reserve_for.as_ref().map(tracing::field::display);
                 match cause {
-                    ResignCause::Stop | ResignCause::Handover => {
-                        tracing::info!(%epoch, cause = resign_word(*cause), reserve_for, "resigning");
+                    ResignCause::Stop
+                    | ResignCause::Handover
+                    | ResignCause::Maintenance
+                    | ResignCause::Preempted => {
+                        tracing::info!(line, %epoch, cause = resign_word(*cause), reserve_for, "resigning");
                     }
                     _ => {
-                        tracing::warn!(%epoch, cause = resign_word(*cause), reserve_for, "resigning");
+                        tracing::warn!(line, %epoch, cause = resign_word(*cause), reserve_for, "resigning");
                     }
                 }
             }
-            O::Released { epoch } => tracing::info!(%epoch, "released"),
-            O::BadPayload { error } => tracing::error!(epoch = %self.epoch, error, "bad-payload"),
+            O::Released { epoch } => tracing::info!(line, %epoch, "released"),
+            O::Abandoned { epoch } => tracing::warn!(line, %epoch, "abandoned"),
+            O::Maintenance { on, length } => {
+                let seconds = length.map(|length| length.as_secs());
+                tracing::info!(on, seconds, "maintenance");
+            }
+            O::Health { fit: true } => tracing::info!("healthy"),
+            O::Health { fit: false } => tracing::warn!("unhealthy"),
+            O::BadPayload { error } => tracing::error!(line, error, "bad-payload"),
             O::MemberJoined(peer) => tracing::info!(%peer, "member-joined"),
             O::SettingsDiffer(peer) => {
                 let advice = "line, profile and release must be the same on all nodes of a group";
@@ -165,6 +173,11 @@ fn resign_word(cause: ResignCause) -> &'static str {
         ResignCause::RestartBudget => "restart-budget",
         ResignCause::Stall => "stall",
         ResignCause::BadPayload => "bad-payload",
+        ResignCause::GateFailed => "gate-failed",
+        ResignCause::Unhealthy => "unhealthy",
+        ResignCause::Maintenance => "maintenance",
+        ResignCause::Barred => "barred",
+        ResignCause::Preempted => "preempted",
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`options`]: what a node is told at its start
 //! - `heartbeats`: the multicast socket, and what is refused there
 //! - `connection`: the connection to the terminal server
+//! - `station`: what there is for each line
 //! - [`node_loop`]: the one loop
 //! - `deeds`: what the core asks for, done
 //! - [`requests`], [`report`]: the status socket's questions, and what it shows
@@ -16,6 +17,7 @@ pub mod node_loop;
 pub mod options;
 pub mod report;
 pub mod requests;
+pub(crate) mod station;
 
 pub use node_loop::{Error, run};
 pub use options::{Check, Hook, Hooks, Interface, LineOptions, Network, Options};

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use wire::time::earliest;
 use wire::{Datagram, Epoch, Nonce, Role, Time};
 
-use super::connection::{Connection, ConnectionEvent, Read};
+use super::connection::{ConnectionEvent, Read};
 use super::heartbeats::{Heard, Heartbeats};
 use super::journal::Journal;
 use super::options::{Options, random};
 use super::report;
-use crate::component::instance::{Instance, InstanceEvent};
-use crate::core::Node;
+use super::station::{Station, StationEvent, Wants, next_event};
+use crate::core::{LOCK, LineId, Node};
 
 /// Why a node did not start, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +72,12 @@ pub(crate) struct NodeLoop {
     pub(crate) options: Options,
     pub(crate) node: Node,
     pub(crate) heartbeats: Heartbeats,
-    pub(crate) connection: Connection,
-    pub(crate) instance: Option<Instance>,
+    /// One for each line.
+    pub(crate) stations: Vec<Station>,
+    /// Whose turn it is to be asked first.
+    turn: LineId,
     /// What has happened within the loop and the core is to be told, after the present drain.
-    pub(crate) outcomes: VecDeque<Outcome>,
+    pub(crate) outcomes: VecDeque<(LineId, Outcome)>,
     pub(crate) journal: Journal,
     /// [`crate::core::Action::Stopped`] has come.
     pub(crate) stopped: bool,
@@ -114,8 +116,7 @@ enum Event {
     Shutdown,
     Deadline,
     Request(Request),
-    Instance(InstanceEvent),
-    Connection(ConnectionEvent),
+    Station(LineId, StationEvent),
     Datagrams,
 }
 
@@ -134,8 +135,8 @@ impl NodeLoop {
         Ok(Self {
             node: Node::new(options.node_config()?, now),
             heartbeats,
-            connection: Connection::None,
-            instance: None,
+            stations: options.lines.iter().map(|_| Station::new()).collect(),
+            turn: LOCK,
             outcomes: VecDeque::new(),
             journal: Journal::new(),
             stopped: false,
@@ -158,8 +159,12 @@ impl NodeLoop {
                 Event::Shutdown => self.stop(),
                 Event::Deadline => self.deadline()?,
                 Event::Request(request) => self.answer(request),
-                Event::Instance(event) => self.instance_event(event),
-                Event::Connection(event) => self.connection_event(event),
+                Event::Station(line, StationEvent::Instance(event)) => {
+                    self.instance_event(line, event);
+                }
+                Event::Station(line, StationEvent::Connection(event)) => {
+                    self.connection_event(line, event);
+                }
                 Event::Datagrams => self.hear(),
             }
             self.settle();
@@ -171,23 +176,18 @@ impl NodeLoop {
     /// Waits. Every branch is cancel-safe: what is half done lives in `self`.
     async fn event(&mut self) -> Event {
         let deadline = self.next_deadline();
-        let read_payload = self.wants_payload();
-        let read_connection = self.wants_connection();
         let stopping = self.stop_by.is_some();
-        let instance = async {
-            match &mut self.instance {
-                Some(instance) => instance.event(read_payload).await,
-                None => std::future::pending().await,
-            }
-        };
+        self.turn = self.turn.wrapping_add(1);
+        let wants: Vec<Wants> = (0..self.stations.len()).map(|line| self.wants(line)).collect();
         tokio::select! {
             // A stop and a deadline come before any amount of other work; what strangers can send
             // comes last, so that a flood of datagrams keeps nothing but datagrams waiting.
             biased;
             () = self.shutdown.cancelled(), if !stopping => Event::Shutdown,
             () = self.timer.until(deadline.map(Time::since_boot)) => Event::Deadline,
-            event = instance => Event::Instance(event),
-            event = self.connection.event(read_connection) => Event::Connection(event),
+            (line, event) = next_event(&mut self.stations, &wants, self.turn) => {
+                Event::Station(line, event)
+            }
             Some(request) = self.requests.recv() => Event::Request(request),
             () = self.heartbeats.readable() => Event::Datagrams,
         }
@@ -196,21 +196,22 @@ impl NodeLoop {
     fn next_deadline(&self) -> Option<Time> {
         earliest([
             self.node.poll_timeout(),
-            self.instance.as_ref().and_then(|instance| instance.patience),
+            self.stations.iter().filter_map(Station::deadline).min(),
             self.strays_at,
             self.stop_by,
             self.watchdog.as_ref().map(|watchdog| watchdog.next),
         ])
     }
 
-    /// The payload's output is read while there is room for it on its way to the line.
-    pub(crate) fn wants_payload(&self) -> bool {
-        self.node.wants_payload() && self.connection.waiting() < MAX_SEND
-    }
-
-    /// The terminal server is read while the payload takes what it sends.
-    fn wants_connection(&self) -> bool {
-        self.instance.as_ref().is_none_or(|instance| instance.framed.waiting() < MAX_STDIN)
+    /// The payload's output is read while there is room for it on its way to the line, the
+    /// terminal server while the payload takes what it sends.
+    pub(crate) fn wants(&self, line: LineId) -> Wants {
+        let Station { connection, instance, .. } = &self.stations[line];
+        let waiting = instance.as_ref().map_or(0, |instance| instance.framed.waiting());
+        Wants {
+            payload: self.node.wants_payload(line) && connection.waiting() < MAX_SEND,
+            connection: waiting < MAX_STDIN,
+        }
     }
 
     fn stop(&mut self) {
@@ -230,15 +231,15 @@ impl NodeLoop {
         let now = now();
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
-            self.journal.late(&self.node.counters(), now);
+            self.journal.late(self.node.counters(), now);
             self.drain();
         }
-        if let Some(instance) = &mut self.instance
-            && instance.patience.is_some_and(|at| at <= now)
-        {
-            tracing::error!("guard-hangs");
-            instance.patience = None;
-            instance.kill_guard();
+        for instance in self.stations.iter_mut().filter_map(|station| station.instance.as_mut()) {
+            if instance.patience.is_some_and(|at| at <= now) {
+                tracing::error!("guard-hangs");
+                instance.patience = None;
+                instance.kill_guard();
+            }
         }
         if let Some(watchdog) = self.watchdog.as_mut().filter(|w| w.next <= now) {
             notify::watchdog();
@@ -255,7 +256,7 @@ impl NodeLoop {
             let now = now();
             match self.heartbeats.hear(now) {
                 Heard::Datagram(Datagram::Heartbeat(h)) => self.node.handle_heartbeat(h, now),
-                Heard::Datagram(Datagram::Beacon(beacon)) => self.node.handle_beacon(beacon, now),
+                Heard::Datagram(Datagram::Beacon(beacon)) => self.node.handle_beacon(&beacon, now),
                 Heard::Refused => continue,
                 Heard::Nothing => break,
             }
@@ -263,44 +264,44 @@ impl NodeLoop {
         }
     }
 
-    fn connection_event(&mut self, event: ConnectionEvent) {
+    fn connection_event(&mut self, line: LineId, event: ConnectionEvent) {
         match event {
             ConnectionEvent::Connected => match random() {
-                Ok(nonce) => self.node.handle_connected(Nonce(nonce), now()),
-                Err(error) => self.node.handle_connect_failed(error.to_string(), now()),
+                Ok(nonce) => self.node.handle_connected(line, Nonce(nonce), now()),
+                Err(error) => self.node.handle_connect_failed(line, error.to_string(), now()),
             },
             ConnectionEvent::Failed(error) => {
-                let error = format!("{}: {error}", self.options.lines[0].terminal_server);
-                self.node.handle_connect_failed(error, now());
+                let error = format!("{}: {error}", self.options.lines[line].terminal_server);
+                self.node.handle_connect_failed(line, error, now());
             }
-            ConnectionEvent::Ready => self.read_connection(),
+            ConnectionEvent::Ready => self.read_connection(line),
         }
     }
 
-    fn read_connection(&mut self) {
+    fn read_connection(&mut self, line: LineId) {
         // It may have been woken up for writing only, when reading must wait.
-        if !self.wants_connection() {
+        if !self.wants(line).connection {
             return;
         }
-        let Some(open) = self.connection.open() else { return };
+        let Some(open) = self.stations[line].connection.open() else { return };
         let read = open.read();
         // Each frame may end the connection, so it is looked for again each time.
-        while let Some(open) = self.connection.open() {
+        while let Some(open) = self.stations[line].connection.open() {
             match open.next_frame() {
                 Ok(Some(frame)) => {
-                    self.node.handle_frame(frame, now());
+                    self.node.handle_frame(line, frame, now());
                     self.drain();
                 }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "bad-frame");
-                    self.node.handle_disconnected(now());
+                    self.node.handle_disconnected(line, now());
                     return;
                 }
             }
         }
         if read == Read::End {
-            self.node.handle_disconnected(now());
+            self.node.handle_disconnected(line, now());
         }
     }
 }

@@ -8,7 +8,7 @@ use wire::{LineState, Time};
 use super::heartbeats::Heartbeats;
 use super::journal::cause_word;
 use super::options::Options;
-use crate::core::{Counters, MemberView, Node};
+use crate::core::{Counters, LOCK, MemberView, Node};
 
 /// How a node stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +118,8 @@ impl NodeReport {
             group: options.group.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             role: node.role().as_str().to_owned(),
-            epoch: node.epoch().map(|epoch| epoch.to_string()),
-            lease_left_ms: node.lease_until().map(left),
+            epoch: node.epoch(LOCK).map(|epoch| epoch.to_string()),
+            lease_left_ms: node.lease_until(LOCK).map(left),
             priority: options.behaviour.priority,
             profile: options.profile.to_string(),
             line: LineReport::new(options, node, now),
@@ -132,7 +132,7 @@ impl NodeReport {
 
 impl LineReport {
     fn new(options: &Options, node: &Node, now: Time) -> Self {
-        let status = node.line_status();
+        let status = node.line_status(LOCK);
         let (state, cause) = match status.map(|status| status.state) {
             None => ("unknown", None),
             Some(LineState::Held) => ("held", None),
@@ -141,21 +141,21 @@ impl LineReport {
         Self {
             line: options.lines[0].line.to_string(),
             terminal_server: options.lines[0].terminal_server.clone(),
-            beacon_ms: node.last_beacon().map(|at| millis(now.since(at))),
+            beacon_ms: node.last_beacon(LOCK).map(|at| millis(now.since(at))),
             state: state.to_owned(),
             cause,
             holder: status.and_then(|s| s.holder.as_ref()).map(ToString::to_string),
             epoch: status.map(|s| s.epoch.to_string()),
             reserved_for: status.and_then(|s| s.reserved_for.as_ref()).map(ToString::to_string),
             up: status.map(|s| s.up),
-            highest_epoch: node.highest_epoch().to_string(),
+            highest_epoch: node.highest_epoch(LOCK).to_string(),
         }
     }
 }
 
 impl MemberReport {
     fn new(member: MemberView<'_>, node: &Node, now: Time) -> Self {
-        let MemberView { heartbeat, heard } = member;
+        let MemberView { heartbeat, heard, .. } = member;
         let quiet = now.since(heard);
         Self {
             node: heartbeat.node.to_string(),
@@ -173,7 +173,7 @@ impl MemberReport {
 }
 
 impl CounterReport {
-    fn new(counters: Counters) -> Self {
+    fn new(counters: &Counters) -> Self {
         Self {
             heartbeats_sent: counters.heartbeats_sent,
             heartbeats_heard: counters.heartbeats_heard,
@@ -199,7 +199,7 @@ pub(crate) fn headline(node: &Node, now: Time) -> String {
     let (role, line) = (node.role().as_str(), &node.config().lines[0]);
     let alive = |m: &MemberView<'_>| now.since(m.heard) < node.config().profile.dead_after;
     let heard = node.members().filter(alive).count();
-    match node.epoch() {
+    match node.epoch(LOCK) {
         Some(epoch) => format!("{role} of line {line}, epoch {epoch}; hears {heard} other nodes"),
         None => format!("{role} of line {line}; hears {heard} other nodes"),
     }

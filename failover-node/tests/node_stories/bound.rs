@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use failover_node::core::config::CONNECT_FAILED;
-use failover_node::core::{Action, LinkEnd, Occurrence, Profile};
+use failover_node::core::{Action, LOCK, LinkEnd, Occurrence, Profile};
 use wire::{Epoch, Frame, FreeCause, LineState, RevokeWhy, Revoked, Role};
 
 use crate::story::{FIRST, FREE, Story, ack, ms, number, output};
 
-const START: Action = Action::StartInstance;
+const START: Action = Action::StartInstance(LOCK);
 
 /// A node that has heard the line held, and peers that go first: `a` and `b`, by their names.
 fn standby_behind(peers: &[&str]) -> Story {
@@ -97,7 +97,7 @@ fn i8_a_node_that_is_not_polled_sends_nothing_and_wakes_without_its_grant() {
     story.payload_says(ack(0));
     story.frame(Frame::Revoked(Revoked { epoch: FIRST, why: RevokeWhy::Expired }));
     assert_eq!(story.frames, [], "neither output nor a late renewal");
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.did(&Action::EndInstance(LOCK)));
     let lost = Occurrence::Lost { epoch: FIRST, end: LinkEnd::LeaseExpired };
     assert!(story.reports().contains(&&lost));
     assert_ne!(story.last_heartbeat().role, Role::Coordinator, "the first it says after waking");
@@ -170,7 +170,7 @@ fn a_coordinator_that_hears_no_heartbeats_stays() {
     story.become_coordinator(FIRST);
     story.hear("a");
     story.wait_renewed(ms(10_000));
-    assert_eq!((story.node.role(), story.node.epoch()), (Role::Coordinator, Some(FIRST)));
+    assert_eq!((story.node.role(), story.node.epoch(LOCK)), (Role::Coordinator, Some(FIRST)));
     assert!(story.frames.iter().filter_map(number).count() >= 99);
 }
 
@@ -180,7 +180,7 @@ fn turn_after_a_failed_connect(after: Duration) -> Option<u128> {
     let mut story = Story::begin();
     story.beacon(FREE, "old", FIRST);
     story.wait(ms(200));
-    story.node.handle_connect_failed("no route".into(), story.now);
+    story.node.handle_connect_failed(LOCK, "no route".into(), story.now);
     story.drain();
     let failed = story.now;
     story.instance_gone();

@@ -1,11 +1,11 @@
 //! Who claims, and when.
 
-use failover_node::core::{Action, Occurrence};
+use failover_node::core::{Action, LOCK, Occurrence};
 use wire::{Epoch, FreeCause, LineState, RefuseWhy, Role};
 
 use crate::story::{FIRST, FREE, Story, ms, name, status};
 
-const START: Action = Action::StartInstance;
+const START: Action = Action::StartInstance(LOCK);
 
 #[test]
 fn a_node_listens_before_it_acts() {
@@ -129,12 +129,12 @@ fn a_refusal_ends_the_instance_and_counts_as_a_beacon() {
     story.connect();
     let at = story.now;
     story.refuse(RefuseWhy::Held, "other", Epoch::new(1, 7));
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.did(&Action::EndInstance(LOCK)));
     let refused = Occurrence::Refused { why: RefuseWhy::Held, holder: Some(name("other")) };
     assert!(story.reports().contains(&&refused));
     story.instance_gone();
     assert_eq!(story.node.role(), Role::Standby);
-    assert_eq!(story.node.highest_epoch(), Epoch::new(1, 7));
+    assert_eq!(story.node.highest_epoch(LOCK), Epoch::new(1, 7));
     story.forget();
     story.wait(ms(1000));
     assert_eq!(story.when(|a| *a == START), Some(at + ms(400)), "not before that lease is over");
@@ -148,7 +148,7 @@ fn a_node_that_cannot_connect_says_so_and_backs_off() {
     let mut starts = Vec::new();
     for _ in 0..9 {
         story.forget();
-        story.node.handle_connect_failed("no route".into(), story.now);
+        story.node.handle_connect_failed(LOCK, "no route".into(), story.now);
         story.drain();
         story.instance_gone();
         assert!(story.last_heartbeat().connect_failed, "the others go first now");
@@ -167,7 +167,7 @@ fn an_answer_that_does_not_come_is_a_failure() {
     story.wait(ms(450));
     story.connect();
     story.wait(ms(399));
-    assert!(!story.did(&Action::EndInstance));
+    assert!(!story.did(&Action::EndInstance(LOCK)));
     story.wait(ms(1));
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.did(&Action::EndInstance(LOCK)));
 }

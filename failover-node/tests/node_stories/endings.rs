@@ -1,6 +1,6 @@
 //! How a coordinator lets go: crash, stall, hand-over, stop.
 
-use failover_node::core::{Action, HandoverError, LinkEnd, Occurrence, ResignCause};
+use failover_node::core::{Action, HandoverError, LOCK, LinkEnd, Occurrence, ResignCause};
 use wire::{Epoch, Frame, RevokeWhy, Revoked, Role};
 
 use crate::story::{FIRST, Story, ack, ms, name, output};
@@ -22,13 +22,13 @@ fn a_crashed_payload_is_started_again_under_a_new_grant_kept_for_this_node() {
     story.payload_gone();
     assert!(story.sent(&Frame::Release(Some(name("me")))));
     assert_eq!(resigned(&story), Some((ResignCause::PayloadCrashed, Some("me".into()))));
-    assert!(!story.did(&Action::StopPayload), "it is gone already");
+    assert!(!story.did(&Action::StopPayload(LOCK)), "it is gone already");
     story.forget();
     story.release_to_the_end();
-    assert!(story.did(&Action::StartInstance), "at once");
+    assert!(story.did(&Action::StartInstance(LOCK)), "at once");
     story.connect();
     story.grant(Epoch::new(1, 2));
-    assert!(story.when(|a| matches!(a, Action::StartPayload(_))).is_some());
+    assert!(story.when(|a| matches!(a, Action::StartPayload(LOCK, _))).is_some());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn alone_a_node_never_gives_up_but_takes_longer_each_time() {
         assert!(story.sent(&Frame::Release(Some(name("me")))));
         story.release_to_the_end();
         let from = story.now;
-        while !story.did(&Action::StartInstance) {
+        while !story.did(&Action::StartInstance(LOCK)) {
             story.wait(ms(1));
         }
         pauses.push(story.now.since(from).as_millis());
@@ -77,16 +77,16 @@ fn nonsense_from_the_payload_counts_as_a_crash() {
     story.become_coordinator(FIRST);
     story.forget();
     story.payload_says(output(7));
-    assert_eq!(resigned(&story), Some((ResignCause::BadPayload, None)));
+    assert_eq!(resigned(&story), Some((ResignCause::BadPayload, Some("me".into()))));
     assert!(!story.sent(&output(7)));
     // It is told to go, and what it says until then does not make things worse.
-    assert!(story.did(&Action::StopPayload));
+    assert!(story.did(&Action::StopPayload(LOCK)));
     story.payload_says(Frame::Renew(1));
     story.payload_gone();
-    assert!(story.sent(&Frame::Release(None)));
+    assert!(story.sent(&Frame::Release(Some(name("me")))));
     let from = story.now;
     story.release_to_the_end();
-    while !story.did(&Action::StartInstance) {
+    while !story.did(&Action::StartInstance(LOCK)) {
         story.wait(ms(1));
     }
     assert_eq!(story.now.since(from), ms(20));
@@ -111,7 +111,7 @@ fn a_payload_that_leaves_input_lying_loses_the_line() {
     story.hear("a");
     story.wait_renewed(ms(400));
     assert_eq!(resigned(&story), Some((ResignCause::Stall, Some("a".into()))));
-    assert!(story.did(&Action::StopPayload));
+    assert!(story.did(&Action::StopPayload(LOCK)));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_hand_over_reserves_for_the_best_peer_and_holds_down() {
     let now = story.now;
     assert_eq!(story.node.handle_handover(None, now), Ok(name("b")));
     story.drain();
-    assert!(story.did(&Action::StopPayload));
+    assert!(story.did(&Action::StopPayload(LOCK)));
     assert_eq!(story.node.role(), Role::Coordinator, "until the payload is gone");
     assert_eq!(story.node.handle_handover(None, now), Err(HandoverError::Busy));
     // What the payload says to the end still counts, and goes before the RELEASE.
@@ -174,11 +174,11 @@ fn a_stopped_candidate_ends_its_instance_first() {
     story.connect();
     story.node.handle_stop(story.now);
     story.drain();
-    assert!(story.did(&Action::EndInstance) && !story.did(&Action::Stopped));
+    assert!(story.did(&Action::EndInstance(LOCK)) && !story.did(&Action::Stopped));
     // The grant comes too late to be of use.
     let grant = story.signed_grant(FIRST);
     story.frame(Frame::Grant(grant));
-    assert!(story.when(|a| matches!(a, Action::StartPayload(_))).is_none());
+    assert!(story.when(|a| matches!(a, Action::StartPayload(LOCK, _))).is_none());
     story.instance_gone();
     assert!(story.did(&Action::Stopped));
 }
@@ -191,7 +191,7 @@ fn a_stopped_coordinator_gives_the_line_to_a_peer_before_it_ends() {
     story.forget();
     story.node.handle_stop(story.now);
     story.drain();
-    assert!(story.did(&Action::StopPayload));
+    assert!(story.did(&Action::StopPayload(LOCK)));
     assert_eq!(resigned(&story), Some((ResignCause::Stop, Some("a".into()))));
     story.wait_renewed(ms(450));
     assert_eq!(story.node.role(), Role::Coordinator, "the lease is kept while the payload ends");
@@ -211,7 +211,7 @@ fn a_release_that_nobody_answers_does_not_hold_up_a_stop() {
     story.drain();
     story.payload_gone();
     story.wait(ms(399));
-    assert!(!story.did(&Action::EndInstance));
+    assert!(!story.did(&Action::EndInstance(LOCK)));
     story.wait(ms(1));
     story.instance_gone();
     assert!(story.did(&Action::Stopped));

@@ -1,6 +1,6 @@
 //! I4 and what a grant is worth.
 
-use failover_node::core::{Action, LinkEnd, Occurrence};
+use failover_node::core::{Action, LOCK, LinkEnd, Occurrence};
 use wire::{Epoch, Frame, LineState, RevokeWhy, Revoked, Role};
 
 use crate::story::{FIRST, Story, ack, ms, number, output};
@@ -16,14 +16,18 @@ fn i4_nothing_is_written_after_the_lease_measured_from_the_sent_renewal() {
     let claimed = story.now;
     story.wait(ms(60));
     story.grant(FIRST);
-    assert_eq!(story.node.lease_until(), Some(claimed + ms(OWN_LEASE)), "from the CLAIM's sending");
+    assert_eq!(
+        story.node.lease_until(LOCK),
+        Some(claimed + ms(OWN_LEASE)),
+        "from the CLAIM's sending"
+    );
     story.wait(ms(40));
     let (renewed, n) = story.frames.iter().find_map(|f| number(f).map(|n| (f.0, n))).unwrap();
     assert_eq!(renewed, claimed + ms(100));
     story.wait(ms(90));
     story.frame(Frame::Renewed(n));
     let until = renewed + ms(OWN_LEASE);
-    assert_eq!(story.node.lease_until(), Some(until), "from the RENEW's sending");
+    assert_eq!(story.node.lease_until(LOCK), Some(until), "from the RENEW's sending");
     // Further renewals are sent and not answered.
     story.wait(until.since(story.now) - ms(1));
     story.payload_says(output(0));
@@ -32,10 +36,10 @@ fn i4_nothing_is_written_after_the_lease_measured_from_the_sent_renewal() {
     story.now = until;
     story.payload_says(output(6));
     assert_eq!(story.frames, [], "at the end it may not");
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.did(&Action::EndInstance(LOCK)));
     let lost = Occurrence::Lost { epoch: FIRST, end: LinkEnd::LeaseExpired };
     assert!(story.reports().contains(&&lost));
-    assert_eq!(story.node.lease_until(), None);
+    assert_eq!(story.node.lease_until(LOCK), None);
 }
 
 #[test]
@@ -46,10 +50,14 @@ fn i4_an_answer_to_an_old_renewal_extends_from_when_that_was_sent() {
     story.wait(ms(350));
     assert_eq!(story.frames.iter().filter_map(number).collect::<Vec<_>>(), [1, 2, 3]);
     story.frame(Frame::Renewed(1));
-    assert_eq!(story.node.lease_until(), Some(claimed + ms(100 + OWN_LEASE)));
+    assert_eq!(story.node.lease_until(LOCK), Some(claimed + ms(100 + OWN_LEASE)));
     story.frame(Frame::Renewed(1));
     story.frame(Frame::Renewed(99));
-    assert_eq!(story.node.lease_until(), Some(claimed + ms(100 + OWN_LEASE)), "nobody asked that");
+    assert_eq!(
+        story.node.lease_until(LOCK),
+        Some(claimed + ms(100 + OWN_LEASE)),
+        "nobody asked that"
+    );
 }
 
 #[test]
@@ -63,7 +71,7 @@ fn i4_a_paused_node_looks_at_its_lease_before_anything_else() {
     story.frame(Frame::Renewed(1));
     story.payload_says(output(6));
     assert_eq!(story.frames, []);
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.did(&Action::EndInstance(LOCK)));
     assert_ne!(story.node.role(), Role::Coordinator);
 }
 
@@ -84,14 +92,14 @@ fn a_grant_with_a_wrong_mac_is_a_false_servers() {
     let mut grant = story.signed_grant(FIRST);
     grant.epoch = Epoch::new(99, 1);
     story.frame(Frame::Grant(grant));
-    assert!(story.when(|a| matches!(a, Action::StartPayload(_))).is_none());
-    assert!(story.did(&Action::EndInstance));
+    assert!(story.when(|a| matches!(a, Action::StartPayload(LOCK, _))).is_none());
+    assert!(story.did(&Action::EndInstance(LOCK)));
     let said = story.reports().iter().any(|o| match o {
         Occurrence::ConnectFailed { error } => error.contains("wrong HMAC"),
         _ => false,
     });
     assert!(said);
-    assert_ne!(story.node.highest_epoch(), Epoch::new(99, 1), "and nothing of it is believed");
+    assert_ne!(story.node.highest_epoch(LOCK), Epoch::new(99, 1), "and nothing of it is believed");
 }
 
 #[test]
@@ -112,7 +120,7 @@ fn a_grant_that_others_have_by_now_is_not_taken_for_free() {
     // The beacon of the successor's grant overtakes the end of our connection.
     let second = Epoch::new(1, 2);
     story.beacon(LineState::Held, "other", second);
-    story.node.handle_disconnected(story.now);
+    story.node.handle_disconnected(LOCK, story.now);
     story.drain();
     assert!(story.reports().contains(&&Occurrence::Lost { epoch: FIRST, end: LinkEnd::Closed }));
     story.instance_gone();
@@ -121,7 +129,7 @@ fn a_grant_that_others_have_by_now_is_not_taken_for_free() {
         story.beacon(LineState::Held, "other", second);
         story.wait(ms(100));
     }
-    assert!(!story.did(&Action::StartInstance));
+    assert!(!story.did(&Action::StartInstance(LOCK)));
 }
 
 #[test]

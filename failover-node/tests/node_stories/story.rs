@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use failover_node::core::{Action, Node, NodeConfig, Occurrence};
+use failover_node::core::{Action, LOCK, Node, NodeConfig, Occurrence};
 use wire::handshake::{sign_grant, sign_refuse};
 use wire::{
     Ack, Beacon, BootId, Claim, Epoch, Frame, FreeCause, Grant, Heartbeat, Input, Key, LastFrame,
@@ -65,13 +65,13 @@ impl Story {
 
     /// The calling contract: all output before the next input.
     pub(crate) fn drain(&mut self) {
-        while let Some(frame) = self.node.poll_frame(self.now) {
+        while let Some(frame) = self.node.poll_frame(LOCK, self.now) {
             if let Frame::Claim(claim) = &frame {
                 self.claim = Some(claim.clone());
             }
             self.frames.push((self.now, frame));
         }
-        self.payload.extend(std::iter::from_fn(|| self.node.poll_payload()));
+        self.payload.extend(std::iter::from_fn(|| self.node.poll_payload(LOCK)));
         let actions = std::iter::from_fn(|| self.node.poll_action());
         self.actions.extend(actions.map(|action| (self.now, action)));
     }
@@ -105,7 +105,7 @@ impl Story {
 
     pub(crate) fn reports(&self) -> Vec<&Occurrence> {
         let reports = self.actions.iter().filter_map(|(_, action)| match action {
-            Action::Report(occurrence) => Some(occurrence),
+            Action::Report(_, occurrence) => Some(occurrence),
             _ => None,
         });
         reports.collect()
@@ -140,13 +140,13 @@ impl Story {
             interval_ms: 100,
             lines: vec![status],
         };
-        self.node.handle_beacon(beacon, self.now);
+        self.node.handle_beacon(&beacon, self.now);
         self.drain();
     }
 
     /// The instance has started and connected; HELLO is answered, CLAIM is sent.
     pub(crate) fn connect(&mut self) {
-        self.node.handle_connected(Nonce([2; 16]), self.now);
+        self.node.handle_connected(LOCK, Nonce([2; 16]), self.now);
         self.drain();
         assert!(matches!(self.frames.last(), Some((_, Frame::Hello(_)))));
         let welcome = Welcome { version: 1, nonce: Nonce([3; 16]), server: name("server") };
@@ -155,7 +155,7 @@ impl Story {
     }
 
     pub(crate) fn frame(&mut self, frame: Frame) {
-        self.node.handle_frame(frame, self.now);
+        self.node.handle_frame(LOCK, frame, self.now);
         self.drain();
     }
 
@@ -215,8 +215,8 @@ impl Story {
 
     /// Guard, payload and connection are gone.
     pub(crate) fn instance_gone(&mut self) {
-        assert!(self.did(&Action::EndInstance));
-        self.node.handle_instance_gone(self.now);
+        assert!(self.did(&Action::EndInstance(LOCK)));
+        self.node.handle_instance_gone(LOCK, self.now);
         self.drain();
     }
 
@@ -227,18 +227,18 @@ impl Story {
     }
 
     pub(crate) fn payload_says(&mut self, frame: Frame) {
-        self.node.handle_payload(frame, self.now);
+        self.node.handle_payload(LOCK, frame, self.now);
         self.drain();
     }
 
     pub(crate) fn payload_gone(&mut self) {
-        self.node.handle_payload_gone(self.now);
+        self.node.handle_payload_gone(LOCK, self.now);
         self.drain();
     }
 
     /// What follows the payload's end: RELEASE is sent, the connection closes, the instance ends.
     pub(crate) fn release_to_the_end(&mut self) {
-        self.node.handle_disconnected(self.now);
+        self.node.handle_disconnected(LOCK, self.now);
         self.drain();
         self.instance_gone();
     }

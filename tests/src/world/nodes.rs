@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use failover_node::core::{Action, Behaviour, Node, NodeConfig, Occurrence};
+use failover_node::core::{Action, Behaviour, LOCK, Node, NodeConfig, Occurrence};
 use rand::RngExt;
 use wire::{BootId, Datagram, Frame, Heartbeat, Key, Name, Nonce, Time};
 
@@ -140,32 +140,32 @@ impl World {
             Event::NodeWake(..) => node.handle_timeout(now),
             Event::Datagram(_, datagram) => match (*datagram).clone() {
                 Datagram::Heartbeat(heartbeat) => node.handle_heartbeat(heartbeat, now),
-                Datagram::Beacon(beacon) => node.handle_beacon(beacon, now),
+                Datagram::Beacon(beacon) => node.handle_beacon(&beacon, now),
             },
             Event::Connected(_, instance, conn) if instance == host.instance => match conn {
                 Ok(conn) => {
                     host.connection = Some(conn);
                     let nonce = Nonce(std::array::from_fn(|k| (conn >> (8 * (k % 8))) as u8));
-                    node.handle_connected(nonce, now);
+                    node.handle_connected(LOCK, nonce, now);
                 }
-                Err(()) => node.handle_connect_failed("connection refused".into(), now),
+                Err(()) => node.handle_connect_failed(LOCK, "connection refused".into(), now),
             },
             Event::ToNode(conn, segment) if host.connection == Some(conn) => match segment {
                 Segment::Frame(frame) => {
                     note_renewal(&mut self.connections[conn], &frame);
-                    node.handle_frame(frame, now);
+                    node.handle_frame(LOCK, frame, now);
                 }
-                Segment::Fin => node.handle_disconnected(now),
+                Segment::Fin => node.handle_disconnected(LOCK, now),
             },
             // Also what a dead payload left in the pipe.
             Event::PayloadWrites(_, instance, frame) if instance == host.instance => {
-                node.handle_payload(frame, now);
+                node.handle_payload(LOCK, frame, now);
             }
             Event::PayloadGone(_, instance) if instance == host.instance => {
-                node.handle_payload_gone(now);
+                node.handle_payload_gone(LOCK, now);
             }
             Event::InstanceGone(_, instance) if instance == host.instance => {
-                node.handle_instance_gone(now);
+                node.handle_instance_gone(LOCK, now);
             }
             _ => return,
         }
@@ -217,7 +217,9 @@ impl World {
     fn drain_frames(&mut self, i: usize) {
         let Some(conn) = self.nodes[i].connection else { return };
         let local = self.node_time(i);
-        while let Some(frame) = self.nodes[i].process.as_mut().and_then(|n| n.poll_frame(local)) {
+        while let Some(frame) =
+            self.nodes[i].process.as_mut().and_then(|n| n.poll_frame(LOCK, local))
+        {
             let connection = &mut self.connections[conn];
             match &frame {
                 Frame::Claim(_) => connection.sent.push((0, self.now)),
@@ -232,7 +234,7 @@ impl World {
     }
 
     fn drain_payload(&mut self, i: usize) {
-        while let Some(frame) = self.nodes[i].process.as_mut().and_then(Node::poll_payload) {
+        while let Some(frame) = self.nodes[i].process.as_mut().and_then(|n| n.poll_payload(LOCK)) {
             self.hand_to_payload(i, frame);
         }
     }
@@ -255,25 +257,25 @@ impl World {
     fn node_action(&mut self, i: usize, action: Action) {
         match action {
             Action::Heartbeat(heartbeat) => self.multicast_heartbeat(i, heartbeat),
-            Action::StartInstance => {
+            Action::StartInstance(_) => {
                 self.nodes[i].instance += 1;
                 self.connect(i);
             }
-            Action::StartPayload(grant) => {
+            Action::StartPayload(_, grant) => {
                 let instance = self.nodes[i].instance;
                 let until = self.lease_until(i).unwrap_or(Time::ZERO);
                 self.nodes[i].starting = Some(Payload::new(instance, i, &grant, until));
                 let at = self.now + self.rng.random_range(MS..3 * MS);
                 self.at(at, Event::PayloadStarts(i, instance));
             }
-            Action::StopPayload => self.stop_payload(i),
-            Action::EndInstance => self.end_instance(i),
+            Action::StopPayload(_) => self.stop_payload(i),
+            Action::EndInstance(_) => self.end_instance(i),
             Action::Stopped => {
                 self.kill_node(i, false);
                 // Whoever stopped it starts it again, if it has not been already.
                 self.at(self.now + 300 * MS, Event::StartNode(i));
             }
-            Action::Report(occurrence) => {
+            Action::Report(_, occurrence) => {
                 self.count_occurrence(&occurrence);
             }
         }
@@ -324,7 +326,7 @@ impl World {
     }
 
     fn lease_until(&self, i: usize) -> Option<Time> {
-        self.nodes[i].process.as_ref().and_then(Node::lease_until)
+        self.nodes[i].process.as_ref().and_then(|n| n.lease_until(LOCK))
     }
 
     /// The guard gets a tick whenever the lease has moved.

@@ -73,9 +73,7 @@ impl fmt::Display for Obstacle {
         match self {
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Observer => f.write_str("this node is an observer, which never leads"),
-            Self::NeverCoordinator => {
-                f.write_str("this node is configured as never-coordinator")
-            }
+            Self::NeverCoordinator => f.write_str("this node is configured as never-coordinator"),
             Self::Maintenance(Some(left)) => {
                 write!(f, "this node is in maintenance for another {left:.0?}")
             }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use wire::{Epoch, FreeCause, Grant, Heartbeat, Name, RefuseWhy};
 
+use super::LineId;
 #[cfg(doc)]
 use super::Node;
-use super::LineId;
 use crate::core::link::LinkEnd;
 
 /// What the driver has to do.

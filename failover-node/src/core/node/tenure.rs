@@ -226,6 +226,7 @@ impl Node {
 
     pub(super) fn release(&mut self, line: LineId, reserve_for: Option<Name>, now: Time) {
         let (me, lease) = (&self.config.node, self.config.profile.lease);
+        let ours = reserve_for.as_ref() == Some(me);
         let tenancy = &mut self.lines[line];
         let epoch = tenancy.grant;
         let Some(link) = &mut tenancy.link else { return self.end_instance(line) };
@@ -233,10 +234,10 @@ impl Node {
         tenancy.phase = Phase::Releasing;
         tenancy.stall_at = None;
         tenancy.answer_by = Some(now + lease);
-        tenancy.evidence.handle_own_release(me, epoch, reserve_for.clone(), lease, now);
+        tenancy.evidence.handle_own_release(me, epoch, reserve_for, lease, now);
         self.report_of(line, Occurrence::Released { epoch });
         if line == LOCK {
-            if reserve_for.as_ref() == Some(me) {
+            if ours {
                 self.keep_until = Some(now + lease);
             }
             self.beat(now);

@@ -1,0 +1,81 @@
+//! What a node has for one line: the connection to its terminal server, and the instance.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use wire::{Epoch, Time};
+
+use super::connection::{Connection, ConnectionEvent};
+use crate::component::instance::{Instance, InstanceEvent};
+use crate::core::LineId;
+
+/// The body of one line.
+pub(crate) struct Station {
+    pub(crate) connection: Connection,
+    pub(crate) instance: Option<Instance>,
+    /// The grant that the payload runs under, for the log.
+    pub(crate) epoch: Epoch,
+}
+
+/// What happened at a station.
+#[derive(Debug)]
+pub(crate) enum StationEvent {
+    Instance(InstanceEvent),
+    Connection(ConnectionEvent),
+}
+
+/// What a station may be read for at present.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    pub(crate) payload: bool,
+    pub(crate) connection: bool,
+}
+
+impl Station {
+    pub(crate) fn new() -> Self {
+        Self { connection: Connection::None, instance: None, epoch: Epoch::NONE }
+    }
+
+    /// Waits for what happens next. Cancel-safe: what is half done lives in `self`.
+    async fn event(&mut self, wants: Wants) -> StationEvent {
+        let instance = async {
+            match &mut self.instance {
+                Some(instance) => instance.event(wants.payload).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            event = instance => StationEvent::Instance(event),
+            event = self.connection.event(wants.connection) => StationEvent::Connection(event),
+        }
+    }
+
+    /// When something here is to be looked at.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.instance.as_ref().and_then(|instance| instance.patience)
+    }
+}
+
+/// Waits for what happens next at any station. Cancel-safe. `first` is asked first, so that a busy
+/// line cannot keep another from its turn.
+pub(crate) async fn next_event(
+    stations: &mut [Station],
+    wants: &[Wants],
+    first: LineId,
+) -> (LineId, StationEvent) {
+    let all = stations.iter_mut().zip(wants).enumerate();
+    let mut events: Vec<_> =
+        all.map(|(line, (station, wants))| (line, Box::pin(station.event(*wants)))).collect();
+    let count = events.len().max(1);
+    events.rotate_left(first % count);
+    poll_fn(|context| {
+        for (line, event) in &mut events {
+            if let Poll::Ready(event) = event.as_mut().poll(context) {
+                return Poll::Ready((*line, event));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
