@@ -273,7 +273,7 @@ fn a_payload_that_talks_nonsense_loses_the_line() {
     let payload = "[ -e once ] || printf '\\377\\377nonsense'; touch once; sleep 1000";
     let node = Node::start(dir, &line.address.to_string(), payload);
     assert_eq!(line.seen(), Seen::Granted);
-    assert_eq!(line.seen(), Seen::Frame(Frame::Release(None)));
+    assert_eq!(line.seen(), Seen::Frame(Frame::Release(Some("a".parse().unwrap()))));
     node.says("bad-payload");
     assert_eq!(node.says("resigning")["cause"], "bad-payload");
 }
