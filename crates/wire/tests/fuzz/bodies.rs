@@ -5,6 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 use wire::beacon::MAX_BEACON_LINES;
+use wire::datagram::VERSION;
 use wire::frame::{MAX_ERROR_TEXT, MAX_FRAME, MAX_INPUT, MAX_NOTE, MAX_OUTPUT};
 use wire::heartbeat::MAX_MEMBERS;
 use wire::rfc2217::{Command, Sender};
@@ -42,8 +43,8 @@ pub(crate) fn fuzz_datagram(data: &[u8]) {
     signed.extend(key.mac(&[b"linekeeper 1 datagram", data]));
     fuzz_one_datagram(&signed, &key);
     // And as the fields of each kind, since few random bytes make an envelope.
-    for kind in [1, 2] {
-        let mut content = [b"LKDG", &[1, kind, key.id(), 1, b'g'][..], data].concat();
+    for (version, kind) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let mut content = [b"LKDG", &[version, kind, key.id(), 1, b'g'][..], data].concat();
         content.extend(key.mac(&[b"linekeeper 1 datagram", &content]));
         fuzz_one_datagram(&content, &key);
     }
@@ -158,7 +159,14 @@ fn fuzz_one_datagram(data: &[u8], key: &Key) {
         let Ok(datagram) = decoded else { continue };
         assert!(data.len() <= MAX_DATAGRAM);
         match &datagram {
-            Datagram::Heartbeat(heartbeat) => within(heartbeat.peers.capacity(), MAX_MEMBERS),
+            Datagram::Heartbeat(heartbeat) => {
+                within(heartbeat.peers.capacity(), MAX_MEMBERS);
+                assert_eq!(
+                    data[4],
+                    heartbeat.speaks.min(VERSION),
+                    "nobody speaks less than it sent"
+                );
+            }
             Datagram::Beacon(beacon) => within(beacon.lines.capacity(), MAX_BEACON_LINES),
         }
         assert_eq!(&datagram.encode(key)[..], data, "a datagram has two spellings");

@@ -44,6 +44,19 @@ proptest! {
         prop_assert_eq!(received(&bytes, group(&datagram)), Ok(datagram));
     }
 
+    /// Whoever must not be coordinator, or is not well, goes last for the release before.
+    #[test]
+    fn version_1_of_a_heartbeat_comes_back_and_asks_for_no_more(heartbeat in values::heartbeat()) {
+        let old = heartbeat.for_version_1(7);
+        let good_for_nothing = !heartbeat.eligible() || heartbeat.last_resort();
+        prop_assert_eq!(good_for_nothing, old.last_resort() || old.leaving);
+        prop_assert_eq!((old.seq, old.boot, old.role), (heartbeat.seq, heartbeat.boot, heartbeat.role));
+        let old = Datagram::Heartbeat(old);
+        let bytes = old.encode(&key());
+        prop_assert_eq!(bytes[4], 1);
+        prop_assert_eq!(received(&bytes, &heartbeat.group), Ok(old));
+    }
+
     #[test]
     fn any_chunking_gives_the_same_frames(
         sent in proptest::collection::vec(values::frame(), 0..8),
@@ -262,7 +275,7 @@ fn datagrams_beyond_their_bounds_are_errors() {
         let mac = key().mac(&[b"linekeeper 1 datagram", &content]);
         received(&[content, mac.to_vec()].concat(), &longest('g'))
     };
-    for datagram in [worst_heartbeat(), worst_beacon()] {
+    for datagram in worst_datagrams() {
         let bytes = datagram.encode(&key());
         let content = &bytes[..bytes.len() - MAC_LEN];
         let more = [content, &[0; 5]].concat();
@@ -280,13 +293,39 @@ fn datagrams_beyond_their_bounds_are_errors() {
         assert_eq!(signed(many), Err(DecodeError::BadValue(field).into()));
         let mut version = content.to_vec();
         version[4] = 3;
-        assert_eq!(signed(version), Err(DatagramError::Version(3)));
+        assert_eq!(signed(version.clone()), Err(DatagramError::Version(3)));
+        version[4] = 0;
+        assert_eq!(signed(version), Err(DatagramError::Version(0)));
+    }
+    let [two, one, beacon] = worst_datagrams().map(|datagram| {
+        let bytes = datagram.encode(&key());
+        bytes[..bytes.len() - MAC_LEN].to_vec()
+    });
+    let with = |content: &[u8], at: usize, byte: u8| {
+        let mut content = content.to_vec();
+        content[at] = byte;
+        signed(content)
+    };
+    let wrong = |field| Err(DecodeError::BadValue(field).into());
+    assert_eq!(with(&beacon, 4, 2), wrong("kind"), "there is no beacon of version 2");
+    assert_eq!(with(&one, FLAGS, 0x10), wrong("flags"), "version 1 has four");
+    assert_eq!(with(&two, FLAGS + 1, 1), wrong("speaks"), "it sent version 2");
+    assert_eq!(with(&two, FLAGS - 2, 3), wrong("role"));
+}
+
+#[test]
+fn every_truncation_of_a_datagram_is_refused() {
+    for datagram in worst_datagrams() {
+        let bytes = datagram.encode(&key());
+        for len in 0..bytes.len() {
+            assert!(received(&bytes[..len], group(&datagram)).is_err(), "{len} bytes");
+        }
     }
 }
 
 #[test]
 fn every_single_bit_of_a_datagram_counts() {
-    for datagram in [worst_heartbeat(), worst_beacon()] {
+    for datagram in worst_datagrams() {
         let bytes = datagram.encode(&key());
         for at in 0..bytes.len() * 8 {
             let mut flipped = bytes.to_vec();
@@ -312,8 +351,8 @@ fn a_strangers_datagram_says_what_is_wrong_with_it() {
 /// `encode` asserts the bounds; the sizes are those of the table in `docs/wire-format.md`.
 #[test]
 fn the_largest_messages_fit() {
-    assert_eq!(worst_heartbeat().encode(&key()).len(), 966);
-    assert_eq!(worst_beacon().encode(&key()).len(), 1292);
+    let sizes = worst_datagrams().map(|datagram| datagram.encode(&key()).len());
+    assert_eq!(sizes, [966, 965, 1292]);
     let (position, ack) = (u64::MAX, Some(u64::MAX));
     let (note, bytes) = (Bytes::from(vec![0; MAX_NOTE]), Bytes::from(vec![0; MAX_OUTPUT]));
     let output = Output { position, ack, note: Some(note.clone()), bytes };
@@ -333,6 +372,9 @@ fn the_largest_messages_fit() {
     let observe = Observe { group, node, from, key_id: 255, mac };
     assert_eq!(encoded(&Frame::Observe(observe)).len(), 2 + 117);
 }
+
+/// Where the flags of a heartbeat are: behind the envelope, node, boot id, seq, role and priority.
+const FLAGS: usize = 7 + 33 + 33 + 16 + 8 + 2;
 
 /// An entry of a heartbeat and of a beacon with the longest names.
 const PEER_LEN: usize = 51;
@@ -385,6 +427,13 @@ fn group(datagram: &Datagram) -> &Name {
 
 fn longest(letter: char) -> Name {
     letter.to_string().repeat(wire::name::MAX_NAME).parse().expect("the longest name")
+}
+
+/// A heartbeat of either version, and a beacon.
+fn worst_datagrams() -> [Datagram; 3] {
+    let Datagram::Heartbeat(heartbeat) = worst_heartbeat() else { panic!("a heartbeat") };
+    let one = Datagram::Heartbeat(heartbeat.for_version_1(u64::MAX));
+    [Datagram::Heartbeat(heartbeat), one, worst_beacon()]
 }
 
 fn worst_heartbeat() -> Datagram {

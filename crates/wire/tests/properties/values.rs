@@ -163,10 +163,11 @@ pub(crate) fn datagram() -> BoxedStrategy<Datagram> {
         .boxed()
 }
 
-fn heartbeat() -> impl Strategy<Value = Heartbeat> {
+pub(crate) fn heartbeat() -> impl Strategy<Value = Heartbeat> {
     let who = (name(), name(), boot(), any::<u64>());
     let state = (select(&ROLES), any::<u8>(), any::<[bool; 8]>(), epoch(), any::<u64>());
-    (who, state, 1..=u8::MAX, vec(peer(), 0..=MAX_MEMBERS)).prop_map(
+    let speaks = prop_oneof![Just(1_u8), Just(2), 2..=u8::MAX];
+    (who, state, speaks, vec(peer(), 0..=MAX_MEMBERS)).prop_map(
         |((group, node, boot, seq), (role, priority, flags, epoch, digest), speaks, peers)| {
             let [hears_beacons, connect_failed, held_down, leaving, new @ ..] = flags;
             let [observer, barred, maintenance, unhealthy] = new.map(|flag| flag && speaks > 1);
