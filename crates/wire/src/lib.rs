@@ -1,10 +1,10 @@
 //! Byte formats shared by the programs of Linekeeper, and the few words they are made of.
 //!
 //! Everything here is sans-IO: values in, bytes out, and back. `docs/wire-format.md` is the
-//! specification; `tests/golden_v1.rs` and `golden_v2.rs` hold the exact bytes of every message.
+//! specification; the `tests/golden_*.rs` hold the exact bytes of every message.
 //!
 //! Reading order:
-//! - [`time`], [`name`], [`epoch`], [`key`]: the words
+//! - [`time`], [`name`], [`epoch`], [`key`], [`keyring`]: the words
 //! - [`settings`], [`signals`]: how a serial line is set, and the levels of its wires
 //! - [`cursor`]: bounded reading and writing
 //! - [`frame`], [`codec`], [`handshake`]: the line protocol over TCP

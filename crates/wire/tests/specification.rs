@@ -7,17 +7,22 @@ use wire::frame::{
     OUTPUT_WINDOW,
 };
 use wire::heartbeat::MAX_MEMBERS;
+use wire::keyring::MAX_KEYS;
 use wire::name::MAX_NAME;
 use wire::{Datagram, ErrorCode, Frame, Key, MAX_DATAGRAM};
 
 const SPECIFICATION: &str = include_str!("../../../docs/wire-format.md");
-const GOLDEN: [&str; 2] = [include_str!("golden_v1.rs"), include_str!("golden_v2.rs")];
+const GOLDEN: [&str; 3] = [
+    include_str!("golden_v1.rs"),
+    include_str!("golden_v2.rs"),
+    include_str!("golden_datagrams_v2.rs"),
+];
 
 #[test]
 fn every_example_is_golden_and_decodes() {
     let golden: String = GOLDEN.iter().flat_map(|file| file.split_whitespace()).collect();
     let examples = examples();
-    assert_eq!(examples.len(), 6);
+    assert_eq!(examples.len(), 7);
     for example in examples {
         assert!(golden.contains(&format!("\"{example}\"")), "not golden: {example}");
         let bytes = unhex(&example);
@@ -46,6 +51,7 @@ fn every_bound_has_its_value() {
         ("MAX_NAME", MAX_NAME),
         ("MAX_MEMBERS", MAX_MEMBERS),
         ("MAX_BEACON_LINES", MAX_BEACON_LINES),
+        ("MAX_KEYS", MAX_KEYS),
     ];
     for (name, value) in bounds {
         assert!(has_row(&[&format!("`{name}`"), &value.to_string()]), "{name} is {value}");
