@@ -202,7 +202,7 @@ impl RunArgs {
         Ok(Options {
             group: given(&self.group, "--group")?,
             node,
-            keys: vec![read_key(&given(&self.key_file, "--key-file")?)?],
+            keys: read_key(&given(&self.key_file, "--key-file")?)?.into(),
             networks: vec![Network {
                 interface: Interface::Address(given(&self.interface, "--interface")?.into()),
                 multicast: Some(given(&self.multicast, "--multicast")?.into()),

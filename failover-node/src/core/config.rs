@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wire::{BootId, Key, Name};
+use wire::{BootId, Digests, KeyRing, Name};
 
 use super::profile::Profile;
 
@@ -18,12 +18,12 @@ pub struct NodeConfig {
     /// The lines to serve. The first is the group's lock: the others are claimed only while it is
     /// held, and released with it.
     pub lines: Vec<Name>,
-    /// The group's key for what this node sends.
-    pub key: Key,
+    /// The group's keys.
+    pub keys: KeyRing,
     /// The times.
     pub profile: Profile,
-    /// Digest of the settings that all nodes of the group must share.
-    pub digest: u64,
+    /// Of the settings that all nodes of the group must share.
+    pub digests: Digests,
     /// Random, for challenges and jitter.
     pub seed: u64,
     /// What may change while it runs.
@@ -92,16 +92,16 @@ pub const MAX_LINES: usize = wire::beacon::MAX_BEACON_LINES;
 
 impl NodeConfig {
     /// With the defaults for everything that has one.
-    pub fn new(group: Name, node: Name, line: Name, boot: BootId, key: Key) -> Self {
+    pub fn new(group: Name, node: Name, line: Name, boot: BootId, keys: KeyRing) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = boot.0;
         Self {
             group,
             node,
             boot,
+            digests: Digests::new(&keys, "", ""),
             lines: vec![line],
-            key,
+            keys,
             profile: Profile::STANDARD,
-            digest: 0,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             behaviour: Behaviour::default(),
         }

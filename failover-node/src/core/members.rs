@@ -19,6 +19,8 @@ pub struct Members {
     seed: u64,
     drawn: u64,
     table: BTreeMap<Name, Member>,
+    /// When a node that reads nothing but version 1 was heard last.
+    version_1: Option<Time>,
 }
 
 /// One other node.
@@ -69,7 +71,7 @@ pub struct MemberView<'a> {
 
 impl Members {
     pub(crate) fn new(me: Name, boot: BootId, seed: u64) -> Self {
-        Self { me, boot, seed, drawn: 0, table: BTreeMap::new() }
+        Self { me, boot, seed, drawn: 0, table: BTreeMap::new(), version_1: None }
     }
 
     /// Takes in a heartbeat whose MAC is right. Whether it is believed.
@@ -103,6 +105,14 @@ impl Members {
         let old = known && member.believed.as_ref().is_some_and(|(b, _)| b.seq >= heartbeat.seq);
         if old && guard::on(Guard::SequenceGrows) {
             return Err(Unheard::Old);
+        }
+        // What a node says in both versions counts once, and as it says it best.
+        let best = member.believed.as_ref().map_or(1, |(b, _)| b.speaks);
+        if known && heartbeat.speaks < best {
+            return Err(Unheard::Old);
+        }
+        if heartbeat.speaks == 1 {
+            self.version_1 = Some(now);
         }
         member.heard = now;
         if let Some(p) = to_us.filter(|p| p.challenge != member.echo) {
@@ -167,6 +177,11 @@ impl Members {
         self.believed().filter(move |m| !m.heartbeat.leaving && now.since(m.heard) < dead_after)
     }
 
+    /// Whether there are nodes of the release before, which read version 1 only.
+    pub(crate) fn hears_version_1(&self, now: Time) -> bool {
+        self.version_1.is_some_and(|at| now.since(at) < VERSION_1_MEMORY)
+    }
+
     /// The coordinator of the highest epoch that heartbeats tell of, and when it was heard.
     pub(crate) fn coordinator(&self) -> Option<(&Name, Epoch, Time)> {
         let coordinators = self.believed().filter(|m| m.heartbeat.role == Role::Coordinator);
@@ -200,6 +215,9 @@ impl Members {
         (z ^ (z >> 31)).max(1)
     }
 }
+
+/// For so long after the last heartbeat of version 1 a node speaks it, too.
+const VERSION_1_MEMORY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use wire::time::earliest;
-use wire::{Beacon, Epoch, Frame, FreeCause, Heartbeat, Key, LineStatus, Name, Nonce, Role, Time};
+use wire::{
+    Beacon, Digests, Epoch, Frame, FreeCause, Heartbeat, KeyRing, LineStatus, Name, Nonce, Role,
+    Time,
+};
 
 use super::config::{Behaviour, Membership, NodeConfig};
 use super::election::{self, Standing};
@@ -110,7 +113,7 @@ impl Node {
                 self.lines[LOCK].evidence.saw_epoch(epoch);
                 if !known {
                     self.report(Occurrence::MemberJoined(node.clone()));
-                    if digest != self.config.digest {
+                    if !self.config.digests.knows(digest) {
                         self.report(Occurrence::SettingsDiffer(node));
                     }
                 }
@@ -164,7 +167,7 @@ impl Node {
         tenancy.link = Some(Link::new(
             (c.group.clone(), c.node.clone(), c.boot),
             tenancy.line.clone(),
-            c.key.clone(),
+            c.keys.sender().clone(),
             nonce,
             tenancy.evidence.highest(),
             &c.profile,
@@ -293,9 +296,10 @@ impl Node {
         self.act(now);
     }
 
-    /// Claims are signed with this key from now on; what is granted stays granted.
-    pub fn handle_key(&mut self, key: Key) {
-        self.config.key = key;
+    /// The group's keys from now on. What is granted stays granted.
+    pub fn handle_keys(&mut self, keys: KeyRing, digests: Digests) {
+        self.config.keys = keys;
+        self.config.digests = digests;
     }
 
     // ---- the core tells the world
@@ -513,10 +517,16 @@ impl Node {
             maintenance: self.maintenance_until.is_some(),
             unhealthy: !self.fit,
             epoch: self.lines[LOCK].evidence.highest(),
-            digest: self.config.digest,
+            digest: self.config.digests.current,
             peers: self.members.echoes(now),
             ..Heartbeat::new(group, node, self.config.boot, self.seq)
         };
+        let version_1 = self
+            .members
+            .hears_version_1(now)
+            .then(|| heartbeat.for_version_1(self.config.digests.version_1));
         self.actions.push_back(Action::Heartbeat(heartbeat));
+        // For nodes of the release before, as long as there are any.
+        self.actions.extend(version_1.map(Action::Heartbeat));
     }
 }

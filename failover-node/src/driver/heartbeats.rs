@@ -44,7 +44,7 @@ impl Heartbeats {
         Ok(Self {
             socket: open(&options.networks)?,
             group: options.group.clone(),
-            key: options.keys[0].clone(),
+            key: options.keys.sender().clone(),
             routed: options.networks.iter().any(|network| network.routed),
             refused: BTreeMap::new(),
             // One byte more than allowed shows an oversize datagram for what it is.

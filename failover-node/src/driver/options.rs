@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use wire::{BootId, Key, Name};
+use wire::{BootId, Digests, KeyRing, Name};
 
 use crate::component::PayloadOptions;
 use crate::core::config::Behaviour;
@@ -22,8 +22,8 @@ pub struct Options {
     pub group: Name,
     /// This node, unique in the group.
     pub node: Name,
-    /// The group's keys; the first one signs.
-    pub keys: Vec<Key>,
+    /// The group's keys.
+    pub keys: KeyRing,
     /// Where heartbeats go, and where heartbeats and beacons come from; at least one.
     pub networks: Vec<Network>,
     /// The lines to serve; the first is the group's lock.
@@ -119,29 +119,26 @@ pub struct Hook {
 impl Options {
     /// What the core is told. Draws what must be random.
     pub(crate) fn node_config(&self) -> io::Result<NodeConfig> {
-        let [key, ..] = &self.keys[..] else { return Err(none("key")) };
         Ok(NodeConfig {
             group: self.group.clone(),
             node: self.node.clone(),
             boot: BootId(random()?),
             lines: self.lines.iter().map(|line| line.line.clone()).collect(),
-            key: key.clone(),
+            keys: self.keys.clone(),
             profile: self.profile,
-            digest: self.digest(key),
+            digests: self.digests(),
             seed: u64::from_ne_bytes(random()?),
             behaviour: self.behaviour.clone(),
         })
     }
 
     /// Of what all nodes of a group must share: a node that differs would break its promises to
-    /// the others. Under the key, so that the digest tells a stranger nothing.
-    fn digest(&self, key: &Key) -> u64 {
-        let version = [wire::frame::VERSION, wire::datagram::VERSION];
+    /// the others.
+    pub(crate) fn digests(&self) -> Digests {
         let lines: Vec<&str> = self.lines.iter().map(|line| line.line.as_str()).collect();
+        let lock = lines.first().copied().unwrap_or_default();
         let settings = format!("{} {}", lines.join(" "), self.profile);
-        let mac = key.mac(&[b"linekeeper 1 settings", &version, settings.as_bytes()]);
-        let (first, _) = mac.split_first_chunk().unwrap_or((&[0; 8], &[]));
-        u64::from_be_bytes(*first)
+        Digests::new(&self.keys, &settings, &format!("{lock} {}", self.profile))
     }
 }
 
@@ -164,10 +161,6 @@ impl fmt::Display for Interface {
     }
 }
 
-fn none(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("there is no {what}"))
-}
-
 /// Bytes that nobody can guess.
 pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
@@ -188,7 +181,7 @@ mod tests {
         Options {
             group: "g".parse().unwrap(),
             node: "a".parse().unwrap(),
-            keys: vec![Key::new(0, *b"0123456789abcdef0123456789abcdef")],
+            keys: wire::Key::new(0, *b"0123456789abcdef0123456789abcdef").into(),
             networks: Vec::new(),
             lines: vec![line],
             profile: Profile::STANDARD,
@@ -203,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_digest_covers_what_a_group_shares_and_nothing_else() {
-        let digest = |options: &Options| options.node_config().unwrap().digest;
+        let digest = |options: &Options| options.node_config().unwrap().digests;
         let mine = digest(&options());
         let mut peer = Options { node: "b".parse().unwrap(), ..options() };
         peer.behaviour.priority = 7;

@@ -167,7 +167,7 @@ impl MemberReport {
             connect_failed: heartbeat.connect_failed,
             held_down: heartbeat.held_down,
             leaving: heartbeat.leaving,
-            settings_differ: heartbeat.digest != node.config().digest,
+            settings_differ: !node.config().digests.knows(heartbeat.digest),
         }
     }
 }

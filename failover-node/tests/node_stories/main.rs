@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod bound;
+mod duty;
 mod election;
 mod endings;
 mod lease;
+mod lines;
 mod story;

@@ -47,7 +47,7 @@ impl Story {
     pub(crate) fn begin_with(change: impl FnOnce(&mut NodeConfig)) -> Self {
         let now = Time::ZERO + ms(1000);
         let mut config =
-            NodeConfig::new(name("group"), name("me"), name("line"), BootId([1; 16]), key());
+            NodeConfig::new(name("group"), name("me"), name("line"), BootId([1; 16]), key().into());
         change(&mut config);
         let mut story = Self {
             node: Node::new(config, now),

@@ -92,7 +92,7 @@ impl World {
             profile: self.profile,
             seed: self.rng.random(),
             behaviour: Behaviour { restarts: 50, ..Behaviour::default() },
-            ..NodeConfig::new(group(), name(i), line(), BootId(boot), key())
+            ..NodeConfig::new(group(), name(i), line(), BootId(boot), key().into())
         };
         host.process = Some(Node::new(config, now));
         self.drain_node(i);

@@ -1,0 +1,261 @@
+//! Several lines: the first is the group's lock, the others follow it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use failover_node::core::{Action, LOCK, LineId, Node, NodeConfig, Occurrence};
+use wire::handshake::sign_grant;
+use wire::{
+    BootId, Claim, Epoch, Frame, Grant, Heartbeat, Key, LastFrame, Name, Nonce, PeerEcho, Role,
+    Time, Welcome,
+};
+
+use crate::story::{ms, name};
+
+/// A node of two lines whose terminal server grants whatever is claimed and answers renewals.
+struct Two {
+    node: Node,
+    now: Time,
+    claims: BTreeMap<LineId, Claim>,
+    /// Lines whose terminal server does not answer.
+    silent: Vec<LineId>,
+    did: Vec<(Time, Action)>,
+    released: Vec<(Time, LineId, Option<Name>)>,
+    epoch: u32,
+}
+
+const OTHER: LineId = 1;
+
+fn key() -> Key {
+    Key::new(1, *b"the key that all of them share..")
+}
+
+impl Two {
+    fn begin() -> Self {
+        let now = Time::ZERO + ms(1000);
+        let mut config = NodeConfig::new(
+            name("group"),
+            name("me"),
+            name("first"),
+            BootId([1; 16]),
+            key().into(),
+        );
+        config.lines.push(name("second"));
+        let node = Node::new(config, now);
+        let claims = BTreeMap::new();
+        let (silent, did, released) = (Vec::new(), Vec::new(), Vec::new());
+        Self { node, now, claims, silent, did, released, epoch: 0 }
+    }
+
+    fn serving() -> Self {
+        let mut two = Self::begin();
+        two.wait(ms(1000));
+        assert_eq!(two.node.role(), Role::Coordinator);
+        assert!(two.node.epoch(OTHER).is_some());
+        two.did.clear();
+        two
+    }
+
+    /// A peer that has proved itself.
+    fn with_peer(&mut self) {
+        for seq in 1..=2 {
+            let known = self.did.iter().rev().find_map(|(_, action)| match action {
+                Action::Heartbeat(h) => h.peers.first().map(|peer| peer.challenge),
+                _ => None,
+            });
+            let echo = known.unwrap_or_default();
+            let peers = vec![PeerEcho { node: name("me"), challenge: 5, echo, heard_ms: 0 }];
+            let heartbeat = Heartbeat::new(name("group"), name("a"), BootId([9; 16]), seq);
+            self.node.handle_heartbeat(Heartbeat { peers, ..heartbeat }, self.now);
+            self.settle();
+            self.wait(ms(30));
+        }
+        assert_eq!(self.node.members().count(), 1);
+    }
+
+    fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        self.settle();
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.node.handle_timeout(self.now);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let mut busy = false;
+            for line in [LOCK, OTHER] {
+                while let Some(frame) = self.node.poll_frame(line, self.now) {
+                    busy = true;
+                    self.server(line, frame);
+                }
+            }
+            while let Some(action) = self.node.poll_action() {
+                busy = true;
+                self.did.push((self.now, action.clone()));
+                match action {
+                    Action::StartInstance(line) => {
+                        self.node.handle_connected(line, Nonce([2; 16]), self.now);
+                    }
+                    Action::EndInstance(line) => self.node.handle_instance_gone(line, self.now),
+                    _ => {}
+                }
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn server(&mut self, line: LineId, frame: Frame) {
+        if self.silent.contains(&line) {
+            return;
+        }
+        let answer = match frame {
+            Frame::Hello(_) => {
+                Frame::Welcome(Welcome { version: 2, nonce: Nonce([3; 16]), server: name("ts") })
+            }
+            Frame::Claim(claim) => {
+                self.claims.insert(line, claim.clone());
+                self.epoch += 1;
+                Frame::Grant(grant(&claim, Epoch::new(1, self.epoch)))
+            }
+            Frame::Renew(n) => Frame::Renewed(n),
+            Frame::Release(node) => {
+                self.released.push((self.now, line, node));
+                return self.node.handle_disconnected(line, self.now);
+            }
+            _ => return,
+        };
+        self.node.handle_frame(line, answer, self.now);
+    }
+
+    fn payload_gone(&mut self, line: LineId) {
+        self.node.handle_payload_gone(line, self.now);
+        self.settle();
+    }
+
+    fn has(&self, action: &Action) -> bool {
+        self.did.iter().any(|(_, did)| did == action)
+    }
+
+    fn released_lines(&self) -> Vec<LineId> {
+        self.released.iter().map(|(_, line, _)| *line).collect()
+    }
+}
+
+fn grant(claim: &Claim, epoch: Epoch) -> Grant {
+    let grant = Grant {
+        epoch,
+        lease_ms: claim.lease_ms,
+        incarnation: 1,
+        acked: 0,
+        delivered: 0,
+        end: 0,
+        position: 0,
+        last: LastFrame::default(),
+        note: Bytes::new(),
+        mac: [0; 32],
+    };
+    sign_grant(&key(), &claim.mac, grant)
+}
+
+#[test]
+fn the_others_are_claimed_when_the_first_is_held_and_not_before() {
+    let mut two = Two::begin();
+    two.silent.push(LOCK);
+    two.wait(Duration::from_secs(2));
+    assert!(!two.has(&Action::StartInstance(OTHER)));
+    two.silent.clear();
+    two.wait(Duration::from_secs(2));
+    let at = |wanted: &dyn Fn(&Action) -> bool| {
+        two.did.iter().find(|(_, action)| wanted(action)).map(|(at, _)| *at)
+    };
+    let held = at(&|a| matches!(a, Action::StartPayload(LOCK, _)));
+    let other = at(&|a| matches!(a, Action::StartInstance(OTHER)));
+    assert_eq!(held, other, "in the same instant");
+    assert!(two.has(&Action::StartInstance(OTHER)));
+}
+
+#[test]
+fn a_hand_over_gives_all_lines_to_the_same_node_and_the_first_one_last() {
+    let mut two = Two::serving();
+    two.with_peer();
+    two.node.handle_handover(None, two.now).unwrap();
+    two.settle();
+    assert!(two.has(&Action::StopPayload(LOCK)) && two.has(&Action::StopPayload(OTHER)));
+    two.payload_gone(LOCK);
+    assert_eq!(two.released_lines(), [0; 0], "the other line's payload still runs");
+    two.payload_gone(OTHER);
+    assert_eq!(two.released_lines(), [OTHER, LOCK]);
+    assert!(two.released.iter().all(|(_, _, node)| *node == Some(name("a"))));
+    assert_eq!(two.node.role(), Role::Standby);
+}
+
+#[test]
+fn a_lost_lock_ends_the_others_at_once() {
+    let mut two = Two::serving();
+    two.silent.push(LOCK);
+    two.wait(ms(600));
+    assert!(two.has(&Action::EndInstance(LOCK)) && two.has(&Action::EndInstance(OTHER)));
+    let abandoned = |(_, action): &(Time, Action)| {
+        matches!(action, Action::Report(Some(OTHER), Occurrence::Abandoned { .. }))
+    };
+    assert!(two.did.iter().any(abandoned));
+    assert_eq!(two.node.epoch(OTHER), None);
+}
+
+#[test]
+fn a_payload_that_crashes_disturbs_no_other_line() {
+    let mut two = Two::serving();
+    for line in [OTHER, LOCK, LOCK] {
+        two.did.clear();
+        let untouched = 1 - line;
+        let epoch = two.node.epoch(untouched);
+        two.payload_gone(line);
+        two.wait(ms(1000));
+        assert!(two.has(&Action::StartInstance(line)), "line {line}");
+        assert!(!two.has(&Action::EndInstance(untouched)), "line {line}: {:?}", two.did);
+        assert_eq!(two.node.epoch(untouched), epoch);
+        assert_eq!(two.node.role(), Role::Coordinator);
+    }
+}
+
+#[test]
+fn when_the_lock_does_not_come_back_after_a_crash_the_others_go() {
+    let mut two = Two::serving();
+    two.silent.push(LOCK);
+    two.payload_gone(LOCK);
+    // The terminal server of the lock says nothing any more, not even to the release.
+    two.wait(ms(2000));
+    assert_eq!(two.node.epoch(OTHER), None);
+    assert!(two.has(&Action::EndInstance(OTHER)));
+}
+
+#[test]
+fn a_line_whose_terminal_server_is_away_is_tried_on_while_the_first_is_served() {
+    let mut two = Two::serving();
+    two.silent.push(OTHER);
+    two.wait(Duration::from_secs(10));
+    assert_eq!(two.node.role(), Role::Coordinator);
+    assert_eq!(two.node.epoch(OTHER), None);
+    two.silent.clear();
+    two.wait(Duration::from_secs(2));
+    assert!(two.node.epoch(OTHER).is_some());
+}
+
+#[test]
+fn a_stop_gives_all_lines_back_and_then_the_node_has_stopped() {
+    let mut two = Two::serving();
+    two.node.handle_stop(two.now);
+    two.settle();
+    two.payload_gone(OTHER);
+    assert!(!two.has(&Action::Stopped));
+    two.payload_gone(LOCK);
+    assert_eq!(two.released_lines(), [OTHER, LOCK]);
+    assert!(two.has(&Action::Stopped));
+}
