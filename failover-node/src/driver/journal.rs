@@ -7,7 +7,7 @@ use wire::{Epoch, FreeCause, Name, RefuseWhy, RevokeWhy, Time};
 
 use super::options::Options;
 use crate::component::framed::Mark;
-use crate::core::{Counters, LinkEnd, Occurrence, ResignCause};
+use crate::core::{Counters, LinkEnd, Occurrence, Profile, ResignCause};
 
 /// Writes the log lines of one node.
 #[derive(Debug)]
@@ -57,13 +57,20 @@ impl Journal {
         }
     }
 
+    /// Says that this host woke up too late for its profile before anything was to be done.
+    pub(crate) fn late_at_start(&self, latest: Duration, profile: &Profile) {
+        if latest > profile.lease / 4 {
+            let max_us = u64::try_from(latest.as_micros()).unwrap_or(u64::MAX);
+            tracing::warn!(max_us, %profile, advice = LATE_ADVICE, "late");
+        }
+    }
+
     /// Says, once a minute at most, that this host wakes up too late for its profile.
     pub(crate) fn late(&mut self, counters: &Counters, now: Time) {
         let again = self.late_said.is_none_or(|at| now.since(at) >= LATE_EVERY);
         if counters.late > self.late && again {
             let (count, max_us) = (counters.late - self.late, counters.late_max_us);
-            let advice = "this host is too slow or too busy for its profile; take a slower one";
-            tracing::warn!(count, max_us, advice, "late");
+            tracing::warn!(count, max_us, advice = LATE_ADVICE, "late");
             self.late = counters.late;
             self.late_said = Some(now);
         }
@@ -181,4 +188,5 @@ fn resign_word(cause: ResignCause) -> &'static str {
     }
 }
 
+const LATE_ADVICE: &str = "this host is too slow or too busy for its profile; take a slower one";
 const LATE_EVERY: Duration = Duration::from_secs(60);

@@ -7,12 +7,14 @@
 //! - [`node_loop`]: the one loop
 //! - `deeds`: what the core asks for, done
 //! - [`requests`], [`report`]: the status socket's questions, and what it shows
+//! - `lateness`: whether the host can keep the profile
 //! - `journal`: what happens, as log lines
 
 pub(crate) mod connection;
 mod deeds;
 pub(crate) mod heartbeats;
 mod journal;
+mod lateness;
 pub mod node_loop;
 pub mod options;
 pub mod report;

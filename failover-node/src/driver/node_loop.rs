@@ -14,6 +14,7 @@ use wire::{Datagram, Epoch, Nonce, Role, Time};
 use super::connection::{ConnectionEvent, Read};
 use super::heartbeats::{Heard, Heartbeats};
 use super::journal::Journal;
+use super::lateness;
 use super::options::{Options, random};
 use super::report;
 use super::station::{Station, StationEvent, Wants, next_event};
@@ -54,7 +55,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Er
         Some(path) => Some(StatusSocket::bind(path).await?),
         None => None,
     };
-    let mut node_loop = NodeLoop::new(options, requests, shutdown)?;
+    let mut timer = BootTimer::new()?;
+    let latest = lateness::probe(&mut timer).await;
+    let mut node_loop = NodeLoop::new(options, requests, shutdown, timer)?;
+    node_loop.journal.late_at_start(latest, &node_loop.options.profile);
     let server = socket.map(|socket| tokio::spawn(socket.serve(send, served.clone())));
     node_loop.journal.ready(&node_loop.options);
     notify::ready(&report::headline(&node_loop.node, now()));
@@ -125,6 +129,7 @@ impl NodeLoop {
         options: Options,
         requests: mpsc::Receiver<Request>,
         shutdown: CancellationToken,
+        timer: BootTimer,
     ) -> Result<Self, Error> {
         let heartbeats = Heartbeats::open(&options).map_err(|source| Error::Multicast {
             network: options.networks.first().map(ToString::to_string).unwrap_or_default(),
@@ -144,7 +149,7 @@ impl NodeLoop {
             strays_told: false,
             shown: None,
             requests,
-            timer: BootTimer::new()?,
+            timer,
             shutdown,
             stop_by: None,
             watchdog: watchdog.map(|interval| Watchdog { interval, next: now }),
