@@ -42,18 +42,108 @@ fn i3_input_is_forgotten_only_when_acknowledged() {
 }
 
 #[test]
+fn i3_a_plain_ack_waits_for_the_output_before_it() {
+    is_caught(Guard::AckAfterOutput, "I3");
+}
+
+#[test]
+fn i3_an_ack_takes_effect_with_its_output() {
+    is_caught(Guard::AckWithOutput, "I3");
+}
+
+#[test]
+fn i3_the_ack_of_a_frame_being_finished_counts_for_the_next_holder() {
+    is_caught(Guard::PromisedAck, "I3");
+}
+
+#[test]
 fn i4_nothing_is_written_without_a_lease() {
     is_caught(Guard::WriteUnderLease, "I4");
 }
 
 #[test]
+fn i4_a_lease_counts_from_when_the_answered_renewal_was_sent() {
+    is_caught(Guard::LeaseFromAnswered, "I4");
+}
+
+#[test]
+fn i4_the_node_counts_its_lease_shorter_than_the_server_does() {
+    is_caught(Guard::ShorterLease, "I4");
+}
+
+#[test]
+fn i5_a_claim_that_has_seen_more_raises_the_start_number() {
+    is_caught(Guard::RaisedStart, "I5");
+}
+
+#[test]
+fn i7_the_payload_ends_before_the_line_is_given_back() {
+    is_caught(Guard::PayloadFirst, "I7");
+}
+
+#[test]
+fn i7_the_guard_ends_the_payload_with_the_lease() {
+    is_caught(Guard::GuardDeadline, "I7");
+}
+
+#[test]
 fn a_new_boot_is_believed_only_after_it_echoed_our_challenge() {
-    is_caught(Guard::EchoBeforeBelief, "replayed");
+    is_caught(Guard::EchoBeforeBelief, "earlier life");
+}
+
+#[test]
+fn a_challenge_is_used_once() {
+    is_caught(Guard::ChallengeOnce, "earlier life");
+}
+
+#[test]
+fn a_sequence_that_does_not_grow_is_not_believed() {
+    is_caught(Guard::SequenceGrows, "replayed");
+}
+
+#[test]
+fn a_second_process_under_a_living_members_name_is_not_believed() {
+    is_caught(Guard::NoRival, "rival");
+}
+
+#[test]
+fn an_old_beacon_is_not_believed() {
+    is_caught(Guard::BeaconOrder, "beacon");
+}
+
+#[test]
+fn statuses_are_ordered_by_what_they_say() {
+    is_caught(Guard::EvidenceOrder, "went back");
+}
+
+#[test]
+fn a_grant_without_a_right_mac_makes_nobody_coordinator() {
+    is_caught(Guard::GrantSigned, "I1");
+}
+
+#[test]
+fn a_refusal_without_a_right_mac_is_no_evidence() {
+    is_caught(Guard::RefusalSigned, "never granted");
 }
 
 #[test]
 fn a_lease_is_judged_expired_only_after_its_socket_was_read() {
     is_caught(Guard::ExpiryAfterRead, "unread");
+}
+
+#[test]
+fn a_claim_is_granted_only_after_its_socket_was_read() {
+    is_caught(Guard::GrantAfterRead, "dead");
+}
+
+#[test]
+fn a_line_that_is_kept_goes_to_nobody_else() {
+    is_caught(Guard::Reservation, "kept for");
+}
+
+#[test]
+fn after_a_restart_of_the_server_the_incumbent_stays() {
+    is_caught(Guard::IncumbentFirst, "incumbent");
 }
 
 #[test]

@@ -3,9 +3,7 @@
 //! `LINEKEEPER_SCHEDULES` sets how many schedules run, `LINEKEEPER_SEED` where they begin. One that
 //! fails is replayed alone, with every event, by `LINEKEEPER_REPLAY=<seed>`.
 
-use std::collections::BTreeMap;
-
-use linekeeper_tests::world::{self, Outcome};
+use linekeeper_tests::world::{self, Coverage, Outcome};
 
 /// Schedules of an ordinary test run, and of one in CI.
 const SCHEDULES: u64 = 2_000;
@@ -52,10 +50,8 @@ fn invariants_hold_in_every_schedule() {
 }
 
 fn report(first: u64, outcomes: &[Outcome]) {
-    let mut coverage = BTreeMap::<_, u64>::new();
-    for (word, count) in outcomes.iter().flat_map(|o| &o.coverage) {
-        *coverage.entry(word).or_default() += count;
-    }
+    let mut coverage = Coverage::default();
+    outcomes.iter().for_each(|o| coverage.add(&o.coverage));
     let events: u64 = outcomes.iter().map(|o| o.events).sum();
     let records: usize = outcomes.iter().map(|o| o.records).sum();
     let slowest = outcomes.iter().map(|o| o.convergence_ms).max().unwrap_or_default();
@@ -63,7 +59,5 @@ fn report(first: u64, outcomes: &[Outcome]) {
         "{} schedules from seed {first}: {events} events, {records} records, slowest convergence {slowest} ms",
         outcomes.len()
     );
-    for (word, count) in coverage {
-        println!("{count:>10}  {word}");
-    }
+    println!("{coverage}");
 }

@@ -1,46 +1,87 @@
-//! What is done to whom. Every schedule has at least three of these.
+//! What can go wrong. Every schedule has at least three of these.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use wire::Role;
 
 use super::clock::{MS, True};
-use super::schedule::{Event, World};
+use super::setting::{Kind, Setting};
 
-/// One thing that goes wrong. `None` for a node means the coordinator of that moment.
+/// Whom a fault is done to.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom {
+    /// The coordinator of that moment.
+    Coordinator,
+    /// A node that is none at that moment, counted from this one.
+    Standby(usize),
+    /// This node.
+    Node(usize),
+}
+
+/// One thing that goes wrong. The last time in each is how long it lasts, or after how long the
+/// process is started again.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// kill -9; started again after so long.
-    Kill(Option<usize>, True),
-    /// Its host loses power; started again after so long.
-    PowerLoss(Option<usize>, True),
-    /// SIGSTOP, and SIGCONT after so long.
-    Pause(Option<usize>, True),
-    /// SIGTERM; started again after so long.
-    Stop(Option<usize>, True),
+    /// kill -9.
+    Kill(Whom, True),
+    /// Its host loses power.
+    PowerLoss(Whom, True),
+    /// Its frames vanish first, for the first time; then its host loses power.
+    Vanish(Whom, True, True),
+    /// SIGSTOP, and SIGCONT.
+    Pause(Whom, True),
+    /// Its host sleeps, payload and guard with it; its clock goes on.
+    Suspend(Whom, True),
+    /// SIGTERM.
+    Stop(Whom, True),
+    /// SIGTERM, and it is not started again before everything heals.
+    Leave(Whom),
+    /// kill -9 of all nodes at once.
+    KillAll(True),
+    /// Whatever happens there is handled up to so much late.
+    Busy(Whom, True, True),
     /// The coordinator's payload ends by itself.
     PayloadCrash,
+    /// The coordinator's payloads end by themselves, again and again.
+    CrashLoop(True),
+    /// The coordinator's payload takes nothing more.
+    PayloadHang,
+    /// The coordinator's payload ignores that it is told to stop.
+    PayloadStubborn,
     /// The operator hands the line over.
     Handover,
-    /// Nothing goes from the first host to the second for so long. Host N is the terminal server.
+    /// Another process starts under the name of this node.
+    Twin(usize, True),
+    /// Nothing goes from the first host to the second. Host N is the terminal server.
     CutOneWay(usize, usize, True),
-    /// The coordinator and the terminal server do not reach each other for so long.
-    CutCoordinator(True),
-    /// The hosts whose bit is set do not reach the others for so long.
-    Partition(u8, True),
-    /// So many datagrams in 1000 are lost for so long.
+    /// No datagram goes from the first host to the second.
+    Deaf(usize, usize, True),
+    /// No heartbeat reaches anybody.
+    AllDeaf(True),
+    /// A node and the terminal server do not reach each other.
+    CutFromServer(Whom, True),
+    /// The hosts whose bit is set do not reach the others.
+    Partition(u16, True),
+    /// So many datagrams in 1000 are lost.
     Loss(u32, True),
-    /// Delays grow to so much for so long.
+    /// So many segments of connections in 1000 are lost, and sent again.
+    Stalls(u32, True),
+    /// Delays grow to so much.
     Slow(True, True),
     /// Recorded datagrams are sent again.
     Replay(u32),
-    /// The terminal server is stopped and goes on after so long.
+    /// Datagrams of other groups, of wrong keys and of no sense.
+    Strangers(True),
+    /// Whoever connects finds one who has not the key.
+    Impostor(Whom, True),
+    /// The terminal server is stopped and goes on.
     PauseServer(True),
-    /// kill -9 of the terminal server; started again after so long.
+    /// kill -9 of the terminal server.
     KillServer(True),
-    /// SIGTERM of the terminal server; started again after so long.
+    /// kill -9 of the terminal server, whose start number is put back by so many.
+    RestoreServer(u32, True),
+    /// SIGTERM of the terminal server.
     StopServer(True),
-    /// The line's adapter is pulled, and is back after so long.
+    /// The line's adapter is pulled.
     Unplug(True),
 }
 
@@ -50,193 +91,133 @@ impl Fault {
         match self {
             Self::Kill(..) => "kill -9 of a node",
             Self::PowerLoss(..) => "power loss of a node",
+            Self::Vanish(..) => "frames vanish, then power loss",
             Self::Pause(..) => "SIGSTOP, SIGCONT of a node",
+            Self::Suspend(..) => "a node's host sleeps",
             Self::Stop(..) => "SIGTERM of a node",
-            Self::PayloadCrash => "payload crash",
+            Self::Leave(_) => "a node leaves for good",
+            Self::KillAll(_) => "kill -9 of all nodes",
+            Self::Busy(..) => "busy host",
+            Self::PayloadCrash => "payload crashes",
+            Self::CrashLoop(_) => "payload crashes again and again",
+            Self::PayloadHang => "payload hangs",
+            Self::PayloadStubborn => "payload refuses to die",
             Self::Handover => "hand-over",
+            Self::Twin(..) => "duplicate node name",
             Self::CutOneWay(..) => "one-way cut",
-            Self::CutCoordinator(_) => "coordinator cut from the line",
+            Self::Deaf(..) => "datagrams cut in one direction",
+            Self::AllDeaf(_) => "heartbeats cut among all",
+            Self::CutFromServer(..) => "node cut from the terminal server",
             Self::Partition(..) => "partition",
-            Self::Loss(..) => "datagram loss",
+            Self::Loss(1000, _) => "loss of all datagrams",
+            Self::Loss(..) => "loss of datagrams",
+            Self::Stalls(..) => "loss of segments",
             Self::Slow(..) => "slow network",
             Self::Replay(_) => "replayed datagrams",
+            Self::Strangers(_) => "another group, other keys",
+            Self::Impostor(..) => "false terminal server",
             Self::PauseServer(_) => "SIGSTOP, SIGCONT of the server",
+            Self::KillServer(gone) if *gone > 900 * MS => "server killed, gone for long",
             Self::KillServer(_) => "kill -9 of the server",
+            Self::RestoreServer(..) => "server's state put back",
+            Self::StopServer(gone) if *gone > 900 * MS => "server stopped, gone for long",
             Self::StopServer(_) => "SIGTERM of the server",
             Self::Unplug(_) => "adapter pulled",
         }
     }
 
-    /// Draws one for a world of so many nodes.
-    pub fn draw(nodes: usize, rng: &mut ChaCha8Rng) -> Self {
-        let node = if rng.random_bool(0.6) { None } else { Some(rng.random_range(0..nodes)) };
+    /// Draws one of what may go wrong in this setting.
+    pub fn draw(setting: &Setting, rng: &mut ChaCha8Rng) -> Self {
+        match setting.kind {
+            Kind::Rough => Self::draw_any(setting, rng),
+            Kind::Quiet => Self::draw_harmless(setting, rng),
+            Kind::Restarts if rng.random_bool(0.5) => {
+                Self::KillServer(rng.random_range(MS..120 * MS))
+            }
+            Kind::Restarts => Self::StopServer(rng.random_range(MS..120 * MS)),
+        }
+    }
+
+    fn draw_any(setting: &Setting, rng: &mut ChaCha8Rng) -> Self {
+        let nodes = setting.nodes;
+        let whom = match rng.random_range(0..10) {
+            0..6 => Whom::Coordinator,
+            _ => Whom::Node(rng.random_range(0..nodes)),
+        };
+        let short = rng.random_range(20 * MS..400 * MS);
+        let long = rng.random_range(100 * MS..2500 * MS);
+        let either = if rng.random_bool(0.5) { short } else { long };
+        let gone = if rng.random_bool(0.8) { short } else { rng.random_range(900 * MS..3000 * MS) };
+        let host = |rng: &mut ChaCha8Rng| rng.random_range(0..=nodes);
+        match rng.random_range(0..40) {
+            0..3 => Self::Kill(whom, long),
+            3 => Self::PowerLoss(whom, long),
+            4 => Self::Vanish(whom, short, long),
+            5..8 => Self::Pause(whom, either),
+            8 => Self::Suspend(whom, either),
+            9 => Self::Stop(whom, long),
+            10 => Self::Leave(whom),
+            11 => Self::KillAll(short),
+            12 | 13 => Self::Busy(whom, rng.random_range(5 * MS..100 * MS), long),
+            14 => Self::PayloadCrash,
+            15 => Self::CrashLoop(long),
+            16 => Self::PayloadHang,
+            17 => Self::PayloadStubborn,
+            18 => Self::Handover,
+            19 => Self::Twin(rng.random_range(0..nodes), long),
+            20 => Self::CutOneWay(host(rng), host(rng), long),
+            21 => Self::Deaf(host(rng), host(rng), long),
+            22 => Self::CutFromServer(whom, long),
+            23 => Self::Partition(rng.random(), long),
+            24 | 25 => Self::Loss(draw_loss(rng), long),
+            26 => Self::Stalls(rng.random_range(10..400), long),
+            27 => Self::Slow(rng.random_range(5 * MS..150 * MS), long),
+            28 | 29 => Self::Replay(rng.random_range(1..60)),
+            30 => Self::Strangers(short),
+            31 => Self::Impostor(whom, long),
+            32..34 => Self::PauseServer(either),
+            34 | 35 => Self::KillServer(gone),
+            36 => Self::RestoreServer(rng.random_range(1..4), short),
+            37 | 38 => Self::StopServer(gone),
+            _ => Self::Unplug(short),
+        }
+    }
+
+    /// Faults that cost no failover, in any profile.
+    fn draw_harmless(setting: &Setting, rng: &mut ChaCha8Rng) -> Self {
+        let nodes = setting.nodes;
+        let standby = Whom::Standby(rng.random_range(0..nodes));
         let short = rng.random_range(20 * MS..400 * MS);
         let long = rng.random_range(100 * MS..2500 * MS);
         let host = |rng: &mut ChaCha8Rng| rng.random_range(0..=nodes);
-        match rng.random_range(0..21) {
-            0..=2 => Self::Kill(node, long),
-            3 => Self::PowerLoss(node, long),
-            4..=6 => Self::Pause(node, if rng.random_bool(0.5) { short } else { long }),
-            7 => Self::Stop(node, long),
-            8 => Self::PayloadCrash,
-            9 => Self::Handover,
-            10 => Self::CutOneWay(host(rng), host(rng), long),
-            11 => Self::CutCoordinator(long),
-            12 => Self::Partition(rng.random(), long),
-            13 => Self::Loss(rng.random_range(50..700), long),
-            14 => Self::Slow(rng.random_range(5 * MS..150 * MS), long),
-            15 => Self::Replay(rng.random_range(1..60)),
-            16 | 17 => Self::PauseServer(if rng.random_bool(0.5) { short } else { long }),
-            18 => Self::KillServer(short),
-            19 => Self::StopServer(short),
-            _ => Self::Unplug(short),
+        // A renewal goes out every heartbeat. It and its answer may each be late by so much.
+        let late = Setting::span(setting.profile.heartbeat).min(100 * MS);
+        let lease = Setting::span(setting.profile.lease);
+        match rng.random_range(0..17) {
+            0..3 => Self::Loss(draw_loss(rng), long),
+            3 => Self::AllDeaf(long),
+            4 => Self::Deaf(host(rng), host(rng), long),
+            5 | 6 => Self::Busy(Whom::Coordinator, late * 8 / 10, long),
+            7 => Self::Strangers(short),
+            8 => Self::Twin(rng.random_range(0..nodes), long),
+            9 => Self::Unplug(short),
+            10 => Self::Replay(rng.random_range(1..60)),
+            11 => Self::Kill(standby, long),
+            12 => Self::Pause(standby, long),
+            13 => Self::Stop(standby, long),
+            14 => Self::CutFromServer(standby, long),
+            15 => Self::PauseServer(rng.random_range(0..lease / 3)),
+            _ => Self::Slow(lease / 10, long),
         }
     }
 }
 
-impl World {
-    /// It happens.
-    pub fn apply(&mut self, fault: Fault) {
-        if self.healed {
-            return;
-        }
-        *self.coverage.entry(fault.word()).or_default() += 1;
-        let server = self.nodes.len();
-        let now = self.now;
-        match fault {
-            Fault::Kill(node, after) => self.end_node(node, after, |w, i| w.kill_node(i, false)),
-            Fault::PowerLoss(node, after) => {
-                self.end_node(node, after, |w, i| w.kill_node(i, true));
-            }
-            Fault::Stop(node, after) => self.end_node(node, after, |w, i| w.stop_node(i)),
-            Fault::Pause(node, long) => {
-                let i = self.target(node);
-                if self.nodes[i].process.is_some() {
-                    self.nodes[i].paused = true;
-                    self.at(now + long, Event::ResumeNode(i));
-                }
-            }
-            Fault::PayloadCrash => {
-                let i = self.target(None);
-                let instance = self.nodes[i].instance;
-                if self.nodes[i].payload.is_some() {
-                    self.payload_ends(i, instance);
-                }
-            }
-            Fault::Handover => self.hand_over(),
-            Fault::CutOneWay(from, to, long) => self.cut(&[(from, to)], long),
-            Fault::CutCoordinator(long) => {
-                let i = self.target(None);
-                self.cut(&[(i, server), (server, i)], long);
-            }
-            Fault::Partition(mask, long) => {
-                let side = |h: usize| mask >> h & 1;
-                let hosts = 0..=server;
-                let pairs: Vec<_> = hosts
-                    .clone()
-                    .flat_map(|a| hosts.clone().map(move |b| (a, b)))
-                    .filter(|(a, b)| side(*a) != side(*b))
-                    .collect();
-                self.cut(&pairs, long);
-            }
-            Fault::Loss(loss, long) => {
-                self.network.loss = loss;
-                self.at(now + long, Event::EndLoss);
-            }
-            Fault::Slow(delay, long) => {
-                self.network.delay_max = delay;
-                self.at(now + long, Event::EndSlow);
-            }
-            Fault::Replay(count) => self.replay(count),
-            Fault::PauseServer(_)
-            | Fault::KillServer(_)
-            | Fault::StopServer(_)
-            | Fault::Unplug(_) => {
-                self.apply_to_server(fault);
-            }
-        }
-    }
-
-    fn apply_to_server(&mut self, fault: Fault) {
-        let now = self.now;
-        let running = self.server.process.is_some();
-        match fault {
-            Fault::PauseServer(long) if running => {
-                self.server.paused = true;
-                self.at(now + long, Event::ResumeServer);
-            }
-            Fault::KillServer(after) if running => {
-                self.kill_server();
-                self.at(now + after, Event::StartServer);
-            }
-            Fault::Unplug(long) => {
-                self.plug(false);
-                self.at(now + long, Event::Plug);
-            }
-            Fault::StopServer(after) if running && !self.server.paused => {
-                self.stop_server(after);
-            }
-            _ => {}
-        }
-    }
-
-    fn end_node(&mut self, node: Option<usize>, after: True, end: impl FnOnce(&mut Self, usize)) {
-        let i = self.target(node);
-        if self.nodes[i].process.is_some() {
-            end(self, i);
-            self.at(self.now + after, Event::StartNode(i));
-        }
-    }
-
-    fn stop_node(&mut self, i: usize) {
-        if self.nodes[i].paused {
-            return;
-        }
-        let now = self.node_time(i);
-        if let Some(node) = &mut self.nodes[i].process {
-            node.handle_stop(now);
-            self.drain_node(i);
-        }
-    }
-
-    fn hand_over(&mut self) {
-        let i = self.target(None);
-        if self.nodes[i].paused {
-            return;
-        }
-        let now = self.node_time(i);
-        if let Some(node) = &mut self.nodes[i].process {
-            let _ = node.handle_handover(None, now);
-            self.drain_node(i);
-        }
-    }
-
-    /// The coordinator of this moment, as it sees itself, or the first node.
-    fn target(&self, node: Option<usize>) -> usize {
-        let coordinator = |h: &super::nodes::NodeHost| {
-            h.process.as_ref().is_some_and(|n| n.role() == Role::Coordinator)
-        };
-        node.or_else(|| self.nodes.iter().position(coordinator)).unwrap_or(0)
-    }
-
-    fn cut(&mut self, pairs: &[(usize, usize)], long: True) {
-        for (from, to) in pairs {
-            self.network.cut[*from][*to] = true;
-        }
-        self.at(self.now + long, Event::EndCut(pairs.to_vec()));
-    }
-
-    /// Recorded datagrams reach every node again, with their right MACs.
-    fn replay(&mut self, count: u32) {
-        for _ in 0..count {
-            if self.recorded.is_empty() {
-                return;
-            }
-            let datagram = self.recorded[self.rng.random_range(0..self.recorded.len())].clone();
-            for to in 0..self.nodes.len() {
-                let at = self.now + self.rng.random_range(0..300 * MS);
-                self.at(at, Event::Datagram(to, datagram.clone()));
-            }
-        }
+/// 5 %, 20 %, all, or anything.
+fn draw_loss(rng: &mut ChaCha8Rng) -> u32 {
+    match rng.random_range(0..4) {
+        0 => 50,
+        1 => 200,
+        2 => 1000,
+        _ => rng.random_range(1..1000),
     }
 }

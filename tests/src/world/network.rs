@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use wire::Frame;
+use wire::{Epoch, Frame};
 
 use super::clock::{MS, True};
 
-/// Most hosts: seven nodes and the terminal server.
-pub const MAX_HOSTS: usize = 8;
+/// Most hosts: seven nodes, one more under a name that is taken, and the terminal server.
+pub const MAX_HOSTS: usize = 9;
 
 /// What travels on a connection, in order.
 #[derive(Debug, Clone)]
@@ -31,10 +31,10 @@ pub struct Connection {
     pub held: [VecDeque<Segment>; 2],
     /// Arrived at the terminal server and not read yet.
     pub unread: VecDeque<Segment>,
-    /// The node's end is closed.
-    pub node_closed: bool,
     /// The terminal server's end is closed.
     pub server_closed: bool,
+    /// It ends at one who has no key.
+    pub impostor: bool,
     /// True time of the CLAIM's, and of each RENEW's, hand-over to the socket.
     pub sent: Vec<(u64, True)>,
     /// Until when, by true time, the node may write.
@@ -43,52 +43,128 @@ pub struct Connection {
     pub lease: True,
     /// A GRANT went over it.
     pub granted: bool,
+    /// The highest epoch that its claim has seen.
+    pub seen: Epoch,
+}
+
+/// Ways between hosts, by sender and receiver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ways([u16; MAX_HOSTS]);
+
+impl Ways {
+    /// From one to another.
+    pub fn one(from: usize, to: usize) -> Self {
+        let mut ways = Self::default();
+        ways.add(from, to);
+        ways
+    }
+
+    /// And from one to another.
+    pub fn add(&mut self, from: usize, to: usize) {
+        self.0[from] |= 1 << to;
+    }
+
+    /// Whether the way from one to another is among them.
+    pub fn has(&self, from: usize, to: usize) -> bool {
+        self.0[from] >> to & 1 == 1
+    }
+
+    /// And all of those.
+    pub fn join(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine |= theirs);
+    }
+
+    /// But none of those.
+    pub fn part(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= !theirs);
+    }
 }
 
 /// The state of the network.
 #[derive(Debug)]
 pub struct Network {
-    /// `cut[a][b]`: nothing goes from a to b.
-    pub cut: [[bool; MAX_HOSTS]; MAX_HOSTS],
+    /// Nothing goes there.
+    pub cut: Ways,
+    /// No datagram goes there.
+    pub deaf: Ways,
     /// Datagrams lost, in 1/1000.
     pub loss: u32,
+    /// Segments of connections lost, in 1/1000: they come late, and all behind them.
+    pub stalls: u32,
     /// Datagrams doubled, in 1/1000.
     pub doubled: u32,
-    /// Longest delay.
-    pub delay_max: True,
+    /// Longest delay beside that of the way itself.
+    pub jitter: True,
+    /// What each way takes at least.
+    ways: [[True; MAX_HOSTS]; MAX_HOSTS],
 }
 
 impl Network {
-    /// A quiet local network.
-    pub fn new(rng: &mut ChaCha8Rng) -> Self {
+    /// A quiet local network; now and then one host stands far away.
+    pub fn new(hosts: usize, far: True, rng: &mut ChaCha8Rng) -> Self {
+        let mut ways = [[0; MAX_HOSTS]; MAX_HOSTS];
+        for from in 0..hosts {
+            for to in 0..hosts {
+                ways[from][to] = rng.random_range(MS / 50..MS / 2);
+            }
+        }
+        if rng.random_bool(0.1) {
+            let host = rng.random_range(0..hosts);
+            let more = rng.random_range(0..far);
+            for other in 0..hosts {
+                ways[host][other] += more;
+                ways[other][host] += more;
+            }
+        }
         Self {
-            cut: [[false; MAX_HOSTS]; MAX_HOSTS],
+            cut: Ways::default(),
+            deaf: Ways::default(),
             loss: if rng.random_bool(0.3) { rng.random_range(0..50) } else { 0 },
+            stalls: 0,
             doubled: if rng.random_bool(0.3) { rng.random_range(0..100) } else { 0 },
-            delay_max: rng.random_range(MS / 10..2 * MS),
+            jitter: rng.random_range(MS / 10..2 * MS),
+            ways,
         }
     }
 
     /// A delay of this network.
-    pub fn delay(&self, rng: &mut ChaCha8Rng) -> True {
-        rng.random_range(MS / 20..=self.delay_max)
+    pub fn delay(&self, from: usize, to: usize, rng: &mut ChaCha8Rng) -> True {
+        self.ways[from][to] + rng.random_range(MS / 20..=self.jitter)
+    }
+
+    /// The delay of a segment, which is sent again when it was lost.
+    pub fn segment_delay(&self, from: usize, to: usize, rng: &mut ChaCha8Rng) -> True {
+        let delay = self.delay(from, to, rng);
+        if self.stalls > 0 && rng.random_range(0..1000) < self.stalls {
+            return delay + rng.random_range(20 * MS..250 * MS);
+        }
+        delay
     }
 
     /// When a datagram arrives: never, once or twice.
-    pub fn arrivals(&self, from: usize, to: usize, now: True, rng: &mut ChaCha8Rng) -> Vec<True> {
-        if self.cut[from][to] || rng.random_range(0..1000) < self.loss {
-            return Vec::new();
+    pub fn arrivals(
+        &self,
+        (from, to): (usize, usize),
+        now: True,
+        rng: &mut ChaCha8Rng,
+    ) -> [Option<True>; 2] {
+        let dropped = self.cut.has(from, to) || self.deaf.has(from, to);
+        if dropped || (self.loss > 0 && rng.random_range(0..1000) < self.loss) {
+            return [None; 2];
         }
-        let copies = 1 + u32::from(rng.random_range(0..1000) < self.doubled);
-        (0..copies).map(|_| now + self.delay(rng)).collect()
+        let doubled = self.doubled > 0 && rng.random_range(0..1000) < self.doubled;
+        let first = now + self.delay(from, to, rng);
+        [Some(first), doubled.then(|| now + self.delay(from, to, rng))]
     }
 
-    /// Everything heals.
+    /// Everything heals; what is far stays far.
     pub fn heal(&mut self) {
-        self.cut = [[false; MAX_HOSTS]; MAX_HOSTS];
+        self.cut = Ways::default();
+        self.deaf = Ways::default();
         self.loss = 0;
+        self.stalls = 0;
         self.doubled = 0;
-        self.delay_max = MS;
+        self.jitter = MS;
     }
 }
 

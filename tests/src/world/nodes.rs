@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use failover_node::core::{Action, Behaviour, LOCK, Node, NodeConfig, Occurrence};
+use failover_node::core::{Action, Behaviour, LOCK, Node, NodeConfig};
 use rand::RngExt;
-use wire::{BootId, Datagram, Frame, Heartbeat, Key, Name, Nonce, Time};
+use wire::{BootId, Datagram, Frame, Key, Name, Nonce, Time};
 
-use super::billing::wants_answer;
+use super::beliefs::Beliefs;
 use super::clock::{Clock, MS, True};
 use super::network::{Connection, Segment};
-use super::payload::{Payload, thinking};
+use super::payload::Payload;
 use super::schedule::{Event, World};
 
 /// One node's host.
@@ -21,8 +21,27 @@ pub struct NodeHost {
     pub process: Option<Node>,
     /// How many processes there were.
     pub life: u32,
+    /// Whose name its node has: its own, or another's.
+    pub alias: usize,
     /// It is stopped: what comes waits in its buffers.
     pub paused: bool,
+    /// The host sleeps: nothing runs on it, and datagrams are lost.
+    pub asleep: bool,
+    /// What happens to payload and guard when it wakes.
+    pub frozen: Vec<Event>,
+    /// When it woke last.
+    pub woke: True,
+    /// So late may be what happens here; 0: the host has nothing else to do.
+    pub busy: True,
+    /// The process waits for its turn.
+    waiting: bool,
+    /// It does not start again by itself before everything heals.
+    pub away: bool,
+    /// Its payloads crash until then.
+    pub crashing_until: True,
+    /// Whoever connects from here until then finds an impostor.
+    pub deceived_until: True,
+    beliefs: Beliefs,
     /// What waits.
     pub inbox: VecDeque<Event>,
     /// Frames the payload wrote that the node has not read: they survive in the pipe.
@@ -34,13 +53,25 @@ pub struct NodeHost {
     /// The payload that is being started.
     pub starting: Option<Payload>,
     wake: u64,
+    wake_for: Option<Time>,
 }
 
 impl NodeHost {
     /// A host whose node has not started.
-    pub fn new(clock: Clock) -> Self {
+    pub fn new((alias, clock): (usize, Clock)) -> Self {
         Self {
             clock,
+            alias,
+            asleep: false,
+            frozen: Vec::new(),
+            woke: 0,
+            busy: 0,
+            waiting: false,
+            away: false,
+            crashing_until: 0,
+            deceived_until: 0,
+            beliefs: Beliefs::default(),
+            wake_for: None,
             process: None,
             life: 0,
             paused: false,
@@ -52,11 +83,21 @@ impl NodeHost {
             wake: 0,
         }
     }
+
+    /// Whether its node's process runs at this moment.
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && !self.paused && !self.asleep
+    }
 }
 
 /// The name of a node.
 pub fn name(node: usize) -> Name {
     format!("n{node}").parse().expect("letters and digits")
+}
+
+/// Which node a name is.
+pub fn number(name: &Name) -> usize {
+    name.as_str()[1..].parse().unwrap_or(usize::MAX)
 }
 
 /// The group's name.
@@ -79,20 +120,28 @@ impl World {
     pub fn start_node(&mut self, i: usize) {
         let now = self.node_time(i);
         let host = &mut self.nodes[i];
-        if host.process.is_some() {
+        if host.process.is_some() || host.asleep || host.away {
             return;
         }
         host.life += 1;
         host.paused = false;
+        host.waiting = false;
         host.inbox.clear();
+        host.beliefs = Beliefs::default();
+        host.wake_for = None;
         let mut boot = [0; 16];
         boot[0] = i as u8;
         boot[1..5].copy_from_slice(&host.life.to_be_bytes());
+        let behaviour = Behaviour {
+            stall: self.setting.stall,
+            restarts: self.setting.restarts,
+            ..Behaviour::default()
+        };
         let config = NodeConfig {
-            profile: self.profile,
+            profile: self.setting.profile,
             seed: self.rng.random(),
-            behaviour: Behaviour { restarts: 50, ..Behaviour::default() },
-            ..NodeConfig::new(group(), name(i), line(), BootId(boot), key().into())
+            behaviour,
+            ..NodeConfig::new(group(), name(host.alias), line(), BootId(boot), key().into())
         };
         host.process = Some(Node::new(config, now));
         self.drain_node(i);
@@ -109,39 +158,53 @@ impl World {
         if power_loss {
             // The payload's host is gone with it.
             host.payload = None;
+            host.asleep = false;
+            host.frozen.clear();
         } else if let Some(payload) = &host.payload {
             // The guard sees the end of its pipe.
             let event = Event::GuardKills(i, payload.instance);
             let at = self.now + self.rng.random_range(MS / 10..3 * MS);
             self.at(at, event);
         }
-        if let Some(conn) = self.nodes[i].connection.take() {
-            self.connections[conn].node_closed = true;
-            if !power_loss {
-                self.send(conn, true, Segment::Fin);
-            }
+        if let Some(conn) = self.nodes[i].connection.take()
+            && !power_loss
+        {
+            self.send(conn, true, Segment::Fin);
         }
     }
 
     /// An event for a node: handled now, or when it runs again.
     pub fn node_event(&mut self, i: usize, event: Event) {
-        if self.nodes[i].process.is_none() {
+        let host = &mut self.nodes[i];
+        if host.process.is_none() || (host.asleep && matches!(event, Event::Datagram(..))) {
             return;
         }
-        if self.nodes[i].paused {
-            self.nodes[i].inbox.push_back(event);
-            return;
+        if host.paused || host.asleep || host.waiting {
+            host.inbox.push_back(event);
+        } else if host.busy > 0 {
+            host.waiting = true;
+            host.inbox.push_back(event);
+            let at = self.now + self.rng.random_range(0..host.busy);
+            self.at(at, Event::TurnOfNode(i));
+        } else {
+            self.node_handles(i, event);
         }
+    }
+
+    fn node_handles(&mut self, i: usize, event: Event) {
         let now = self.node_time(i);
         let host = &mut self.nodes[i];
         let Some(node) = &mut host.process else { return };
         match event {
             Event::NodeWake(_, wake) if wake != host.wake => return,
-            Event::NodeWake(..) => node.handle_timeout(now),
-            Event::Datagram(_, datagram) => match (*datagram).clone() {
-                Datagram::Heartbeat(heartbeat) => node.handle_heartbeat(heartbeat, now),
-                Datagram::Beacon(beacon) => node.handle_beacon(&beacon, now),
-            },
+            Event::NodeWake(..) => {
+                host.wake_for = None;
+                // What it was set for may have moved since.
+                if node.poll_timeout().is_some_and(|due| due <= now) {
+                    node.handle_timeout(now);
+                }
+            }
+            Event::Datagram(_, datagram) => self.node_hears(i, &datagram),
             Event::Connected(_, instance, conn) if instance == host.instance => match conn {
                 Ok(conn) => {
                     host.connection = Some(conn);
@@ -172,6 +235,43 @@ impl World {
         self.drain_node(i);
     }
 
+    fn node_hears(&mut self, i: usize, datagram: &Datagram) {
+        let now = self.node_time(i);
+        let dead_after = self.setting.profile.dead_after;
+        let host = &mut self.nodes[i];
+        let Some(node) = &mut host.process else { return };
+        let before = (node.counters().heartbeats_heard, node.counters().beacons_heard);
+        let judged = match datagram {
+            Datagram::Heartbeat(heartbeat) => {
+                node.handle_heartbeat(heartbeat.clone(), now);
+                match node.counters().heartbeats_heard > before.0 {
+                    true => host.beliefs.heartbeat(heartbeat, dead_after, now),
+                    false => Ok(()),
+                }
+            }
+            Datagram::Beacon(beacon) => {
+                node.handle_beacon(beacon, now);
+                match node.counters().beacons_heard > before.1 {
+                    true => host.beliefs.beacon((beacon.start, beacon.seq)),
+                    false => Ok(()),
+                }
+            }
+        };
+        if let Err(text) = judged {
+            self.oracle.fail(format!("node {i}: {text}"));
+        }
+    }
+
+    /// A node on a busy host has its turn.
+    pub fn turn_of_node(&mut self, i: usize) {
+        self.nodes[i].waiting = false;
+        while self.nodes[i].runs()
+            && let Some(event) = self.nodes[i].inbox.pop_front()
+        {
+            self.node_handles(i, event);
+        }
+    }
+
     /// A stopped node goes on. Deadlines, what the payload wrote, and what the network brought
     /// come in any order.
     pub fn resume_node(&mut self, i: usize) {
@@ -179,6 +279,33 @@ impl World {
             return;
         }
         self.nodes[i].paused = false;
+        self.go_on(i);
+    }
+
+    /// A sleeping host wakes, and finds that its clock went on.
+    pub fn wake_host(&mut self, i: usize) {
+        let host = &mut self.nodes[i];
+        if !host.asleep {
+            return;
+        }
+        host.asleep = false;
+        host.woke = self.now;
+        // The payload goes on where it was; the guard may look before or after.
+        let thought = self.now + self.rng.random_range(0..2 * MS);
+        for event in std::mem::take(&mut host.frozen) {
+            let at = match event {
+                Event::PayloadThinks(..) => thought,
+                _ => self.now + self.rng.random_range(0..2 * MS),
+            };
+            self.at(at, event);
+        }
+        self.go_on(i);
+    }
+
+    fn go_on(&mut self, i: usize) {
+        if !self.nodes[i].runs() {
+            return;
+        }
         let mut inbox: Vec<_> = self.nodes[i].inbox.drain(..).collect();
         match self.rng.random_range(0..3) {
             0 => inbox.sort_by_key(|e| matches!(e, Event::PayloadWrites(..))),
@@ -196,17 +323,27 @@ impl World {
     pub fn drain_node(&mut self, i: usize) {
         loop {
             self.drain_frames(i);
-            self.drain_payload(i);
+            while let Some(frame) =
+                self.nodes[i].process.as_mut().and_then(|n| n.poll_payload(LOCK))
+            {
+                self.hand_to_payload(i, frame);
+            }
             let Some(node) = &mut self.nodes[i].process else { return };
             let Some(action) = node.poll_action() else { break };
             self.node_action(i, action);
         }
         self.tell_guard(i);
-        self.check_members(i);
+        let granted = self.oracle.highest_granted();
         let host = &mut self.nodes[i];
-        host.wake += 1;
-        let deadline = host.process.as_ref().and_then(Node::poll_timeout);
-        if let Some(local) = deadline {
+        let Some(node) = &host.process else { return };
+        if let Err(text) = host.beliefs.line(node, granted) {
+            self.oracle.fail(format!("node {i}: {text}"));
+        }
+        // One that is set for too early is set again when it comes.
+        let deadline = node.poll_timeout();
+        if let Some(local) = deadline.filter(|at| host.wake_for.is_none_or(|set| *at < set)) {
+            host.wake += 1;
+            host.wake_for = Some(local);
             let event = Event::NodeWake(i, host.wake);
             // A scheduler is never exact.
             let at = host.clock.true_time(local).max(self.now) + self.rng.random_range(1..MS / 2);
@@ -214,7 +351,7 @@ impl World {
         }
     }
 
-    fn drain_frames(&mut self, i: usize) {
+    pub(super) fn drain_frames(&mut self, i: usize) {
         let Some(conn) = self.nodes[i].connection else { return };
         let local = self.node_time(i);
         while let Some(frame) =
@@ -227,47 +364,24 @@ impl World {
                 Frame::Output(_) | Frame::Ack(_) => {
                     self.oracle.write(i, self.now, connection.may_write_until);
                 }
+                Frame::Release(_) if self.nodes[i].payload.is_some() => {
+                    self.oracle.fail(format!("I7: node {i} gave the line back, its payload ran"));
+                }
                 _ => {}
             }
             self.send(conn, true, Segment::Frame(frame));
         }
     }
 
-    fn drain_payload(&mut self, i: usize) {
-        while let Some(frame) = self.nodes[i].process.as_mut().and_then(|n| n.poll_payload(LOCK)) {
-            self.hand_to_payload(i, frame);
-        }
-    }
-
-    fn hand_to_payload(&mut self, i: usize, frame: Frame) {
-        let host = &mut self.nodes[i];
-        let Some(payload) = host.payload.as_mut().or(host.starting.as_mut()) else { return };
-        let instance = payload.instance;
-        let running = host.payload.is_some();
-        let replies = host.payload.as_mut().or(host.starting.as_mut()).map(|p| p.handle(frame));
-        let start = self.now + if running { 0 } else { 3 * MS };
-        let mut at = start.max(self.payload_busy[i]);
-        for (reply, number) in replies.unwrap_or_default() {
-            at += thinking(&mut self.rng);
-            self.at(at, Event::PayloadThinks(i, instance, reply, number));
-        }
-        self.payload_busy[i] = at;
-    }
-
     fn node_action(&mut self, i: usize, action: Action) {
         match action {
-            Action::Heartbeat(heartbeat) => self.multicast_heartbeat(i, heartbeat),
+            // Multicast loops back to its sender.
+            Action::Heartbeat(heartbeat) => self.multicast(i, Datagram::Heartbeat(heartbeat)),
             Action::StartInstance(_) => {
                 self.nodes[i].instance += 1;
                 self.connect(i);
             }
-            Action::StartPayload(_, grant) => {
-                let instance = self.nodes[i].instance;
-                let until = self.lease_until(i).unwrap_or(Time::ZERO);
-                self.nodes[i].starting = Some(Payload::new(instance, i, &grant, until));
-                let at = self.now + self.rng.random_range(MS..3 * MS);
-                self.at(at, Event::PayloadStarts(i, instance));
-            }
+            Action::StartPayload(_, grant) => self.start_payload(i, &grant),
             Action::StopPayload(_) => self.stop_payload(i),
             Action::EndInstance(_) => self.end_instance(i),
             Action::Stopped => {
@@ -275,135 +389,7 @@ impl World {
                 // Whoever stopped it starts it again, if it has not been already.
                 self.at(self.now + 300 * MS, Event::StartNode(i));
             }
-            Action::Report(_, occurrence) => {
-                self.count_occurrence(&occurrence);
-            }
-        }
-    }
-
-    fn count_occurrence(&mut self, occurrence: &Occurrence) {
-        let key = match occurrence {
-            Occurrence::Claiming { .. } => "claims",
-            Occurrence::Granted { .. } => "grants",
-            Occurrence::Refused { .. } => "refusals",
-            Occurrence::ConnectFailed { .. } => "connects failed",
-            Occurrence::Lost { .. } => "grants lost",
-            Occurrence::Resigning { .. } => "resignations",
-            _ => return,
-        };
-        *self.coverage.entry(key).or_default() += 1;
-    }
-
-    fn stop_payload(&mut self, i: usize) {
-        let host = &mut self.nodes[i];
-        host.starting = None;
-        let instance = host.instance;
-        if let Some(payload) = &mut host.payload {
-            payload.stopping = true;
-        }
-        let at = self.now.max(self.payload_busy[i]) + self.rng.random_range(MS / 10..5 * MS);
-        self.at(at, Event::PayloadEnds(i, instance));
-    }
-
-    fn end_instance(&mut self, i: usize) {
-        self.drain_frames(i);
-        let host = &mut self.nodes[i];
-        host.payload = None;
-        host.starting = None;
-        let instance = host.instance;
-        if let Some(conn) = host.connection.take() {
-            self.connections[conn].node_closed = true;
-            self.send(conn, true, Segment::Fin);
-        }
-        let at = self.now + self.rng.random_range(MS / 10..3 * MS);
-        self.at(at, Event::InstanceGone(i, instance));
-    }
-
-    fn multicast_heartbeat(&mut self, i: usize, heartbeat: Heartbeat) {
-        let datagram = std::rc::Rc::new(Datagram::Heartbeat(heartbeat));
-        // Multicast loops back to its sender.
-        self.multicast(i, &datagram);
-    }
-
-    fn lease_until(&self, i: usize) -> Option<Time> {
-        self.nodes[i].process.as_ref().and_then(|n| n.lease_until(LOCK))
-    }
-
-    /// The guard gets a tick whenever the lease has moved.
-    fn tell_guard(&mut self, i: usize) {
-        let until = self.lease_until(i);
-        let host = &mut self.nodes[i];
-        let Some(payload) = host.payload.as_mut().or(host.starting.as_mut()) else { return };
-        if let Some(until) = until.filter(|u| *u != payload.lease_until) {
-            payload.lease_until = until;
-            let event = Event::GuardLooks(i, payload.instance);
-            let at = host.clock.true_time(until).max(self.now) + MS / 10;
-            self.at(at, event);
-        }
-    }
-
-    /// The guard's own deadline has come: if the lease was not renewed, it kills the payload.
-    pub fn guard_looks(&mut self, i: usize, instance: u64) {
-        let now = self.node_time(i);
-        let host = &self.nodes[i];
-        let due = host.payload.as_ref().filter(|p| p.instance == instance && p.lease_until <= now);
-        if due.is_some() {
-            self.guard_kills(i, instance);
-        }
-    }
-
-    /// The payload runs from now on, under its guard.
-    pub fn payload_starts(&mut self, i: usize, instance: u64) {
-        let host = &mut self.nodes[i];
-        let Some(payload) = host.starting.take_if(|p| p.instance == instance) else { return };
-        let at = host.clock.true_time(payload.lease_until).max(self.now) + MS / 10;
-        host.payload = Some(payload);
-        self.at(at, Event::GuardLooks(i, instance));
-    }
-
-    /// The payload ends as it was told to, or crashes.
-    pub fn payload_ends(&mut self, i: usize, instance: u64) {
-        if self.nodes[i].instance == instance {
-            self.nodes[i].payload = None;
-            self.node_event(i, Event::PayloadGone(i, instance));
-        }
-    }
-
-    /// The payload has made up its mind about a record, and writes.
-    pub fn payload_thinks(&mut self, i: usize, instance: u64, frame: Frame, number: u32) {
-        if is_payload(self.nodes[i].payload.as_ref(), instance) {
-            if !wants_answer(number) {
-                self.oracle.record_taken(number);
-            }
-            self.node_event(i, Event::PayloadWrites(i, instance, frame));
-        }
-    }
-
-    /// The guard kills the payload and tells the node.
-    pub fn guard_kills(&mut self, i: usize, instance: u64) {
-        if is_payload(self.nodes[i].payload.as_ref(), instance) {
-            self.nodes[i].payload = None;
-            self.at(self.now + MS / 10, Event::PayloadGone(i, instance));
-        }
-    }
-
-    /// I7, looked at whenever something happens to a host.
-    pub fn check_payload(&mut self, i: usize) {
-        let host = &self.nodes[i];
-        if let Some(payload) = &host.payload {
-            let until = host.clock.true_time(payload.lease_until);
-            let late = self.now.saturating_sub(until);
-            self.oracle.payload_outlives(i, late);
-        }
-    }
-
-    fn check_members(&mut self, i: usize) {
-        let life = self.nodes[i].life;
-        let Some(node) = &self.nodes[i].process else { return };
-        for member in node.members() {
-            let boot = member.heartbeat.boot.0;
-            let believed = u32::from_be_bytes([boot[1], boot[2], boot[3], boot[4]]);
-            self.oracle.believes(i, life, usize::from(boot[0]), believed);
+            Action::Report(_, occurrence) => self.node_reports(i, occurrence),
         }
     }
 
@@ -411,10 +397,6 @@ impl World {
     pub fn node_time(&self, i: usize) -> Time {
         self.nodes[i].clock.local(self.now)
     }
-}
-
-fn is_payload(payload: Option<&Payload>, instance: u64) -> bool {
-    payload.is_some_and(|p| p.instance == instance)
 }
 
 /// By true time, the node may write for a lease from when it sent what is answered here (I4).
@@ -427,7 +409,8 @@ fn note_renewal(connection: &mut Connection, frame: &Frame) {
         Frame::Renewed(n) => *n,
         _ => return,
     };
-    if let Some((_, sent)) = connection.sent.iter().find(|(n, _)| *n == number) {
+    let sent = connection.sent.iter().rev().find(|(n, _)| *n == number);
+    if let Some((_, sent)) = sent {
         let until = sent + connection.lease;
         connection.may_write_until = connection.may_write_until.max(until);
     }

@@ -37,8 +37,25 @@ pub struct Oracle {
     sent: u32,
     /// Records that a killed terminal server may have had in its memory.
     excused: BTreeSet<u32>,
-    /// Which life of a peer each node believes in, by (node, its life, peer).
-    believed: BTreeMap<(usize, u32, usize), u32>,
+    /// Nothing happens that may cost a failover.
+    pub quiet: bool,
+    /// The coordinator must stay the same node.
+    pub steady: bool,
+    /// The terminal server's state was put back to what it had been.
+    put_back: bool,
+    /// For which node the free line is kept, and until when by true time.
+    kept: Option<(usize, True)>,
+}
+
+/// What is known of the claim that was granted.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed {
+    /// Who claimed.
+    pub node: usize,
+    /// The highest epoch it had seen.
+    pub seen: Epoch,
+    /// The end of its connection lay unread.
+    pub dead: bool,
 }
 
 impl Oracle {
@@ -48,18 +65,63 @@ impl Oracle {
     }
 
     /// A node was granted the line.
-    pub fn granted(&mut self, epoch: Epoch, node: usize) {
-        if epoch <= self.granted {
-            self.fail(format!("I5: epoch {epoch} granted after {}", self.granted));
+    pub fn granted(&mut self, epoch: Epoch, claimed: Claimed, now: True) {
+        let Claimed { node, seen, dead } = claimed;
+        if dead {
+            self.fail(format!("epoch {epoch} was granted to the dead node {node}"));
         }
-        self.granted = epoch;
+        if epoch <= self.granted {
+            // State that was put back can be known only by a claim that has seen more.
+            if !self.put_back || seen >= epoch {
+                self.fail(format!("I5: epoch {epoch} granted after {}", self.granted));
+            }
+            self.on_wire = Epoch::NONE;
+        }
+        if let Some((kept, _)) = self.kept.take().filter(|(k, until)| *k != node && now < *until) {
+            self.fail(format!("node {node} was granted a line that was kept for node {kept}"));
+        }
+        if self.quiet && !self.grants.is_empty() {
+            self.fail(format!("needless failover to node {node}, epoch {epoch}"));
+        }
+        if self.steady && self.grants.values().any(|n| *n != node) {
+            self.fail(format!("node {node} took the line from an incumbent that was well"));
+        }
+        self.granted = self.granted.max(epoch);
         self.holder = Some(epoch);
         self.grants.insert(epoch, node);
     }
 
-    /// The grant in force has ended.
-    pub fn ended(&mut self) {
+    /// A node believes that it was granted the line.
+    pub fn believes_grant(&mut self, node: usize, epoch: Epoch) {
+        if self.grants.get(&epoch) != Some(&node) {
+            self.fail(format!("I1: node {node} believes in epoch {epoch}, which is not its own"));
+        }
+    }
+
+    /// The highest epoch that was granted.
+    pub fn highest_granted(&self) -> Epoch {
+        self.granted
+    }
+
+    /// The grant in force has ended; the line may be kept for a node until then.
+    pub fn ended(&mut self, kept: Option<(usize, True)>) {
         self.holder = None;
+        self.kept = kept;
+    }
+
+    /// A terminal server has started; the line may be kept for a node until then.
+    pub fn started(&mut self, kept: Option<(usize, True)>) {
+        self.kept = kept;
+    }
+
+    /// Its disk shows an older state from now on.
+    pub fn state_put_back(&mut self) {
+        self.put_back = true;
+    }
+
+    /// An answer is begun and not finished.
+    pub fn mid_answer(&self) -> bool {
+        !self.partial.is_empty()
     }
 
     /// Bytes were handed to the tty, hence are on the wire in this order.
@@ -128,6 +190,7 @@ impl Oracle {
         self.partial.clear();
         self.again = false;
         self.holder = None;
+        self.kept = None;
     }
 
     /// The adapter was pulled, or the terminal server stopped meanwhile: what was being written is
@@ -171,14 +234,11 @@ impl Oracle {
         }
     }
 
-    /// A node believes in a life of a peer.
-    pub fn believes(&mut self, node: usize, node_life: u32, peer: usize, life: u32) {
-        let known = self.believed.entry((node, node_life, peer)).or_insert(life);
-        if life < *known {
-            let text = format!("node {node} believed a replayed heartbeat of node {peer}");
-            self.fail(text);
-        } else {
-            *known = life;
+    /// A node takes its lease to last until `until`; the terminal server gives it until `given`.
+    pub fn lease(&mut self, node: usize, until: True, given: True) {
+        if until > given {
+            let more = (until - given) as f64 / MS as f64;
+            self.fail(format!("I4: node {node} counts on {more:.3} ms more than it was given"));
         }
     }
 

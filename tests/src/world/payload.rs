@@ -19,8 +19,14 @@ pub struct Payload {
     reader: RecordReader,
     /// The lease that the guard was last told of, by the node's clock.
     pub lease_until: Time,
+    /// The same by true time.
+    pub until: True,
     /// It was told to stop: it takes nothing more.
     pub stopping: bool,
+    /// It takes nothing more, though nobody told it to.
+    pub hangs: bool,
+    /// It goes on although it was told to stop.
+    pub stubborn: bool,
 }
 
 impl Payload {
@@ -33,14 +39,17 @@ impl Payload {
             position: grant.position,
             reader: RecordReader::default(),
             lease_until,
+            until: 0,
             stopping: false,
+            hangs: false,
+            stubborn: false,
         }
     }
 
     /// A frame on its standard input; gives the frames it writes and the records it took.
     pub fn handle(&mut self, frame: Frame) -> Vec<(Frame, u32)> {
         let Frame::Input(input) = frame else { return Vec::new() };
-        if self.stopping {
+        if self.hangs || (self.stopping && !self.stubborn) {
             return Vec::new();
         }
         let records = self.reader.feed(input.offset, &input.bytes);

@@ -1,26 +1,27 @@
 //! One run, from its seed to its verdict.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use failover_node::core::Profile;
+use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use terminal_server::core::FrameEnd;
-use wire::{Datagram, Frame, Role};
+use wire::{Datagram, Frame, Key, Name, Role};
 
 use super::billing::record;
 use super::clock::{Clock, MS, True};
+use super::coverage::Coverage;
 use super::faults::Fault;
-use super::network::{Connection, Network, Segment};
-use super::nodes::NodeHost;
+use super::network::{Connection, Network, Segment, Ways};
+use super::nodes::{self, NodeHost};
 use super::oracle::Oracle;
+use super::queue::Queue;
 use super::server::ServerHost;
+use super::setting::{Kind, Setting};
 
 /// Faults happen until then; then everything heals.
 const HEAL: True = 5_000 * MS;
-/// I6: by so long after everything has healed, the line is served and nothing is left undone.
-const CONVERGENCE: True = 4_000 * MS;
 /// Most datagrams that are kept for replays.
 const RECORDED: usize = 500;
 
@@ -33,6 +34,10 @@ pub enum Event {
     ServerWake(u64),
     /// A datagram reaches a node.
     Datagram(usize, Rc<Datagram>),
+    /// The same as its bytes.
+    Encoded(usize, Bytes),
+    /// Bytes that are none of ours reach a node.
+    Strange(usize, Bytes),
     /// A node's SYN reaches the terminal server's kernel.
     Syn(usize, u64),
     /// The process finds a new connection.
@@ -81,8 +86,20 @@ pub enum Event {
     ResumeNode(usize),
     /// Likewise.
     ResumeServer,
+    /// A sleeping host wakes.
+    WakeHost(usize),
+    /// A process on a busy host has its turn.
+    TurnOfNode(usize),
+    /// The host is no longer busy.
+    EndBusy(usize),
+    /// The process under another's name ends.
+    EndTwin,
     /// A cut heals.
-    EndCut(Vec<(usize, usize)>),
+    EndCut(Ways),
+    /// Datagrams get through again.
+    EndDeaf(Ways),
+    /// Segments are no longer lost.
+    EndStalls,
     /// Datagrams are no longer lost.
     EndLoss,
     /// Delays are small again.
@@ -96,8 +113,11 @@ pub enum Event {
 pub struct World {
     /// True time.
     pub now: True,
-    queue: BTreeMap<(True, u64), Event>,
-    queued: u64,
+    queue: Queue,
+    /// What the seed decided at first.
+    pub setting: Setting,
+    /// Names and key, made once.
+    pub names: Names,
     /// All chance comes from here.
     pub rng: ChaCha8Rng,
     /// The nodes' hosts.
@@ -108,23 +128,30 @@ pub struct World {
     pub network: Network,
     /// Every connection there was.
     pub connections: Vec<Connection>,
+    /// Those whose end at the terminal server is open.
+    pub open: Vec<usize>,
     /// The judge.
     pub oracle: Oracle,
-    /// The group's times.
-    pub profile: Profile,
-    /// One character on the line.
-    pub char_time: True,
     /// Until when each node's payload is busy.
     pub payload_busy: Vec<True>,
     /// Datagrams for replays.
     pub recorded: VecDeque<Rc<Datagram>>,
     /// What happened how often.
-    pub coverage: BTreeMap<&'static str, u64>,
+    pub coverage: Coverage,
     /// Everything works from now on.
     pub healed: bool,
     records_until: True,
     events: u64,
     trace: bool,
+}
+
+/// What every datagram is read with.
+#[derive(Debug)]
+pub struct Names {
+    /// The group.
+    pub group: Name,
+    /// Its key.
+    pub key: Key,
 }
 
 /// How a run ended.
@@ -135,7 +162,7 @@ pub struct Outcome {
     /// The first broken invariant.
     pub violation: Option<String>,
     /// What happened how often.
-    pub coverage: BTreeMap<&'static str, u64>,
+    pub coverage: Coverage,
     /// Records that were dealt with.
     pub records: usize,
     /// Events that were handled.
@@ -162,36 +189,37 @@ impl World {
     /// The world of a seed, before anything has happened.
     fn new(seed: u64, trace: bool) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let count = if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) };
+        let setting = Setting::draw(&mut rng);
         let mut clock =
             |_| Clock::new(rng.random_range(1..1000) * 1000 * MS, rng.random_range(-400..=400));
-        let nodes: Vec<_> = (0..count).map(&mut clock).map(NodeHost::new).collect();
-        let mut server = ServerHost::new(clock(count));
-        server.frame_end = if rng.random_bool(0.8) { FrameEnd::Finish } else { FrameEnd::Cut };
-        let profile = if rng.random_bool(0.3) { Profile::FAST } else { Profile::STANDARD };
-        let char_time = if rng.random_bool(0.7) { 1_041_667 } else { 86_806 };
-        let network = Network::new(&mut rng);
+        let hosts = setting.hosts();
+        let nodes: Vec<_> = (0..hosts).map(|i| NodeHost::new((i, clock(i)))).collect();
+        let server = ServerHost::new(clock(hosts));
+        let far = Setting::span(setting.profile.lease) / 40;
+        let network = Network::new(hosts + 1, far, &mut rng);
         let mut world = Self {
             now: 0,
-            queue: BTreeMap::new(),
-            queued: 0,
+            queue: Queue::default(),
+            names: Names { group: nodes::group(), key: nodes::key() },
             payload_busy: vec![0; nodes.len()],
             nodes,
             server,
             network,
             connections: Vec::new(),
+            open: Vec::new(),
             oracle: Oracle::default(),
-            profile,
-            char_time,
             recorded: VecDeque::new(),
-            coverage: BTreeMap::new(),
+            coverage: Coverage::default(),
             healed: false,
             records_until: HEAL + 300 * MS,
             events: 0,
             trace,
             rng,
+            setting,
         };
-        world.oracle.cut_allowed = world.server.frame_end == FrameEnd::Cut;
+        world.oracle.cut_allowed = world.setting.frame_end == FrameEnd::Cut;
+        world.oracle.quiet = world.setting.kind == Kind::Quiet;
+        world.oracle.steady = world.setting.kind == Kind::Restarts;
         world.populate();
         world
     }
@@ -199,39 +227,56 @@ impl World {
     fn populate(&mut self) {
         self.at(0, Event::StartServer);
         let together = self.rng.random_bool(0.5);
-        for i in 0..self.nodes.len() {
-            let at = if together { MS } else { self.rng.random_range(0..700 * MS) };
+        for i in 0..self.setting.nodes {
+            let at = match together {
+                _ if self.setting.late >> i & 1 == 1 => {
+                    self.coverage.state("node joins late");
+                    self.rng.random_range(1000 * MS..HEAL)
+                }
+                true => MS,
+                false => self.rng.random_range(0..700 * MS),
+            };
             self.at(at, Event::StartNode(i));
         }
         self.at(50 * MS, Event::Record(0));
         self.at(HEAL, Event::Heal);
-        for _ in 0..self.rng.random_range(3..10) {
-            let at = self.rng.random_range(300 * MS..HEAL - 200 * MS);
-            let fault = Fault::draw(self.nodes.len(), &mut self.rng);
+        // What must cost nothing begins when all is in order.
+        let first = match self.setting.kind {
+            Kind::Rough => 300 * MS,
+            Kind::Quiet | Kind::Restarts => {
+                1200 * MS + Setting::span(self.setting.profile.dead_after)
+            }
+        };
+        for k in 0..self.rng.random_range(3..10) {
+            let at = match self.setting.kind {
+                Kind::Restarts => first + k * 1200 * MS,
+                _ => self.rng.random_range(first..HEAL - 200 * MS),
+            };
+            let fault = Fault::draw(&self.setting, &mut self.rng);
             self.at(at, Event::Fault(fault));
         }
     }
 
     /// Something will happen.
     pub fn at(&mut self, at: True, event: Event) {
-        self.queued += 1;
-        self.queue.insert((at.max(self.now), self.queued), event);
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Until all is well after the healing, or something is broken. Answers when that was.
     fn run(&mut self) -> True {
-        while let Some(((at, _), event)) = self.queue.pop_first() {
+        let bound = HEAL + self.setting.convergence();
+        while let Some((at, event)) = self.queue.pop() {
             self.now = at;
             self.events += 1;
             if self.trace {
                 println!("{:>10.3} ms  {event:?}", at as f64 / MS as f64);
             }
             self.handle(event);
-            (0..self.nodes.len()).for_each(|i| self.check_payload(i));
-            if self.oracle.violation.is_some() || self.is_well() {
+            self.check_payloads();
+            if self.oracle.violation.is_some() || (self.healed && self.is_well()) {
                 break;
             }
-            if self.now > HEAL + CONVERGENCE {
+            if self.now > bound {
                 let roles: Vec<_> =
                     self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
                 let open = self.oracle.open();
@@ -242,14 +287,28 @@ impl World {
         self.now
     }
 
+    /// One coordinator, nothing undone, and all know each other.
     fn is_well(&self) -> bool {
+        if self.now < self.records_until + 100 * MS {
+            return false;
+        }
         let coordinator = |h: &NodeHost| {
             h.payload.is_some() && h.process.as_ref().is_some_and(|n| n.role() == Role::Coordinator)
         };
-        self.now > self.records_until + 100 * MS
+        let nodes = &self.nodes[..self.setting.nodes];
+        nodes.iter().filter(|h| coordinator(h)).count() == 1
             && self.oracle.open() == 0
-            && self.nodes.iter().filter(|h| coordinator(h)).count() == 1
-            && self.nodes.iter().all(|h| h.process.is_some())
+            && (0..nodes.len()).all(|i| self.knows_all(i))
+    }
+
+    /// It believes every other node, and heard it lately.
+    fn knows_all(&self, i: usize) -> bool {
+        let now = self.node_time(i);
+        let dead_after = self.setting.profile.dead_after;
+        self.nodes[i].process.as_ref().is_some_and(|node| {
+            let alive = node.members().filter(|m| now.since(m.heard) < dead_after);
+            alive.count() + 1 == self.setting.nodes
+        })
     }
 
     fn handle(&mut self, event: Event) {
@@ -261,22 +320,20 @@ impl World {
             | Event::PayloadGone(i, _)
             | Event::InstanceGone(i, _) => self.node_event(i, event),
             Event::ToNode(conn, _) => self.node_event(self.connections[conn].node, event),
+            Event::Encoded(i, bytes) => self.decoded(i, &bytes, false),
+            Event::Strange(i, bytes) => self.decoded(i, &bytes, true),
             Event::ServerWake(_)
             | Event::Accept(_)
             | Event::ServerReads(_)
             | Event::Stored(_)
-            | Event::Device(_) => {
-                self.server_event(event);
-            }
+            | Event::Device(_) => self.server_event(event),
             Event::Syn(i, instance) => self.syn(i, instance),
             Event::ToServer(conn, segment) => self.arrived(conn, segment),
-            Event::PayloadStarts(i, instance) => self.payload_starts(i, instance),
-            Event::PayloadThinks(i, instance, frame, number) => {
-                self.payload_thinks(i, instance, frame, number);
-            }
-            Event::PayloadEnds(i, instance) => self.payload_ends(i, instance),
-            Event::GuardLooks(i, instance) => self.guard_looks(i, instance),
-            Event::GuardKills(i, instance) => self.guard_kills(i, instance),
+            Event::PayloadStarts(i, _)
+            | Event::PayloadThinks(i, ..)
+            | Event::PayloadEnds(i, _)
+            | Event::GuardLooks(i, _)
+            | Event::GuardKills(i, _) => self.handle_on_host(i, event),
             Event::Record(number) => self.send_record(number),
             Event::Serial(number, bytes) => self.serial_input(number, &bytes),
             Event::Plug => self.plug(true),
@@ -285,10 +342,36 @@ impl World {
             Event::StartServer => self.start_server(),
             Event::ResumeNode(i) => self.resume_node(i),
             Event::ResumeServer => self.resume_server(),
-            Event::EndCut(pairs) => self.end_cut(&pairs),
+            Event::WakeHost(i) => self.wake_host(i),
+            Event::TurnOfNode(i) => self.turn_of_node(i),
+            Event::EndBusy(i) => self.nodes[i].busy = 0,
+            Event::EndTwin => self.kill_node(self.setting.nodes, false),
+            Event::EndCut(ways) => {
+                self.network.cut.part(ways);
+                self.send_held();
+            }
+            Event::EndDeaf(ways) => self.network.deaf.part(ways),
             Event::EndLoss => self.network.loss = 0,
-            Event::EndSlow => self.network.delay_max = MS,
+            Event::EndStalls => self.network.stalls = 0,
+            Event::EndSlow => self.network.jitter = MS,
             Event::Heal => self.heal(),
+        }
+    }
+
+    /// What happens beside the node's process, unless the whole host sleeps.
+    fn handle_on_host(&mut self, i: usize, event: Event) {
+        if self.nodes[i].asleep {
+            return self.nodes[i].frozen.push(event);
+        }
+        match event {
+            Event::PayloadStarts(i, instance) => self.payload_starts(i, instance),
+            Event::PayloadThinks(i, instance, frame, number) => {
+                self.payload_thinks(i, instance, frame, number);
+            }
+            Event::PayloadEnds(i, instance) => self.payload_ends(i, instance),
+            Event::GuardLooks(i, instance) => self.guard_looks(i, instance),
+            Event::GuardKills(i, instance) => self.guard_kills(i, instance),
+            _ => {}
         }
     }
 
@@ -300,7 +383,7 @@ impl World {
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(self.rng.random_range(1..=rest.len()));
-            at += piece.len() as True * self.char_time;
+            at += piece.len() as True * self.setting.char_time;
             self.at(at, Event::Serial(number, piece.to_vec()));
             rest = after;
         }
@@ -313,16 +396,14 @@ impl World {
     /// A segment goes into a connection.
     pub fn send(&mut self, conn: usize, to_server: bool, segment: Segment) {
         let (node, server) = (self.connections[conn].node, self.nodes.len());
-        let cut = match to_server {
-            true => self.network.cut[node][server],
-            false => self.network.cut[server][node],
-        };
+        let (from, to) = if to_server { (node, server) } else { (server, node) };
+        let cut = self.network.cut.has(from, to);
         let held = &mut self.connections[conn].held[usize::from(to_server)];
         if cut || !held.is_empty() {
             held.push_back(segment);
             return;
         }
-        let delay = self.network.delay(&mut self.rng);
+        let delay = self.network.segment_delay(from, to, &mut self.rng);
         let at = self.connections[conn].arrival(to_server, self.now, delay);
         let event = match to_server {
             true => Event::ToServer(conn, segment),
@@ -332,22 +413,24 @@ impl World {
     }
 
     /// A datagram goes to every node.
-    pub fn multicast(&mut self, from: usize, datagram: &Rc<Datagram>) {
+    pub fn multicast(&mut self, from: usize, datagram: Datagram) {
+        let datagram = Rc::new(datagram);
         if self.recorded.len() < RECORDED {
             self.recorded.push_back(datagram.clone());
         }
+        let bytes = self.setting.encoded.then(|| datagram.encode(&self.names.key));
         for to in 0..self.nodes.len() {
-            for at in self.network.arrivals(from, to, self.now, &mut self.rng) {
-                self.at(at, Event::Datagram(to, datagram.clone()));
+            for at in self.network.arrivals((from, to), self.now, &mut self.rng) {
+                let Some(at) = at else { continue };
+                self.at(
+                    at,
+                    match &bytes {
+                        Some(bytes) => Event::Encoded(to, bytes.clone()),
+                        None => Event::Datagram(to, Rc::clone(&datagram)),
+                    },
+                );
             }
         }
-    }
-
-    fn end_cut(&mut self, pairs: &[(usize, usize)]) {
-        for (from, to) in pairs {
-            self.network.cut[*from][*to] = false;
-        }
-        self.send_held();
     }
 
     /// What a cut held back is sent again, in order.
@@ -366,7 +449,15 @@ impl World {
         self.send_held();
         self.plug(true);
         self.resume_server();
-        for i in 0..self.nodes.len() {
+        if self.setting.twin {
+            self.kill_node(self.setting.nodes, true);
+        }
+        for i in 0..self.setting.nodes {
+            self.nodes[i].busy = 0;
+            self.nodes[i].away = false;
+            self.nodes[i].crashing_until = 0;
+            self.nodes[i].deceived_until = 0;
+            self.wake_host(i);
             self.resume_node(i);
             // One that was told to stop still ends, and is started by its own event.
             self.at(self.now, Event::StartNode(i));

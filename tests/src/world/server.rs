@@ -1,18 +1,18 @@
 //! The terminal server's driver, and the tty under it.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Duration;
 
 use rand::RngExt;
 use terminal_server::core::{
-    Action, Announcer, ClientKind, FrameEnd, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
+    Action, Announcer, ClientKind, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
 };
-use wire::{Datagram, ErrorCode, Frame, FreeCause, Nonce, Time};
+use wire::{Datagram, Epoch, ErrorCode, Frame, FreeCause, Nonce, Time};
 
 use super::clock::{Clock, MS, True};
-use super::network::Segment;
-use super::nodes::{group, key, line};
+use super::network::{Connection, Segment};
+use super::nodes::{group, key, line, number};
+use super::oracle::Claimed;
 use super::schedule::{Event, World};
 
 /// The terminal server's host.
@@ -32,13 +32,12 @@ pub struct ServerHost {
     pub plugged: bool,
     /// The process's descriptor is of the adapter that is there, not of one that has gone.
     pub fd_alive: bool,
-    /// What a started frame does at the end of its grant.
-    pub frame_end: FrameEnd,
     /// The disk: the start number, and what a clean stop left.
     start: u32,
     saved: Option<Saved>,
     first: bool,
     wake: u64,
+    wake_for: Option<Time>,
     stopping: bool,
     /// When it will be started again after a clean stop.
     restart_in: True,
@@ -55,14 +54,19 @@ impl ServerHost {
             tty: Vec::new(),
             plugged: true,
             fd_alive: true,
-            frame_end: FrameEnd::Finish,
             start: 100,
             saved: None,
             first: true,
             wake: 0,
+            wake_for: None,
             stopping: false,
             restart_in: 0,
         }
+    }
+
+    /// The disk shows again what it showed some starts ago.
+    pub fn put_back(&mut self, starts: u32) {
+        self.start = self.start.saturating_sub(starts);
     }
 }
 
@@ -83,8 +87,8 @@ impl World {
         host.first = false;
         let config = LineConfig {
             groups: vec![GroupKeys { group: group(), keys: key().into() }],
-            frame_end: host.frame_end,
-            char_time: Duration::from_nanos(self.char_time),
+            frame_end: self.setting.frame_end,
+            char_time: Duration::from_nanos(self.setting.char_time),
             ..LineConfig::new(line(), "server".parse().expect("letters"))
         };
         let start = Start { number: host.start, saved, unclean };
@@ -95,8 +99,20 @@ impl World {
         let interval = Duration::from_millis(100);
         let announcer = Announcer::new(names, host.start, interval, &[line.status(now)], now);
         host.process = Some((line, announcer));
+        host.wake_for = None;
+        let kept = self.kept();
+        self.oracle.started(kept);
         self.drain_server(VecDeque::new());
         self.read_tty();
+    }
+
+    /// For which node the free line is kept, and until when by true time.
+    fn kept(&self) -> Option<(usize, True)> {
+        let (line, _) = self.server.process.as_ref()?;
+        let status = line.status(self.server_time());
+        let node = status.reserved_for?;
+        // The time left is told in whole milliseconds.
+        Some((number(&node), self.now + True::from(status.left_ms.saturating_sub(1)) * MS))
     }
 
     /// The terminal server's process ends without a word; the kernel closes its sockets and
@@ -152,26 +168,39 @@ impl World {
     pub fn connect(&mut self, i: usize) {
         let server = self.nodes.len();
         let instance = self.nodes[i].instance;
-        if self.network.cut[i][server] || self.network.cut[server][i] {
+        let (there, back) = ((i, server), (server, i));
+        if [there, back].iter().any(|(from, to)| self.network.cut.has(*from, *to)) {
             return;
         }
-        let delay = self.network.delay(&mut self.rng) + self.network.delay(&mut self.rng);
+        let delays = [there, back].map(|(a, b)| self.network.segment_delay(a, b, &mut self.rng));
+        let delay: True = delays.iter().sum();
         self.at(self.now + delay, Event::Syn(i, instance));
     }
 
     /// The connection is made, or refused.
     pub fn syn(&mut self, i: usize, instance: u64) {
+        let conn = self.connections.len();
+        if self.now < self.nodes[i].deceived_until {
+            let mut connection = Connection::new(i);
+            connection.impostor = true;
+            connection.server_closed = true;
+            self.connections.push(connection);
+            return self.node_event(i, Event::Connected(i, instance, Ok(conn)));
+        }
         if self.server.process.is_none() || self.server.stopping {
             return self.node_event(i, Event::Connected(i, instance, Err(())));
         }
-        let conn = self.connections.len();
-        self.connections.push(super::network::Connection::new(i));
+        self.connections.push(Connection::new(i));
+        self.open.push(conn);
         self.server_event(Event::Accept(conn));
         self.node_event(i, Event::Connected(i, instance, Ok(conn)));
     }
 
     /// A segment has arrived in the kernel; the process reads it a little later.
     pub fn arrived(&mut self, conn: usize, segment: Segment) {
+        if self.connections[conn].impostor {
+            return self.impostor_hears(conn, segment);
+        }
         if self.server.process.is_none() || self.connections[conn].server_closed {
             if !matches!(segment, Segment::Fin) {
                 self.send(conn, false, Segment::Fin);
@@ -197,7 +226,13 @@ impl World {
         let Some((line, _)) = &mut self.server.process else { return };
         match event {
             Event::ServerWake(w) if w != wake => return,
-            Event::ServerWake(_) => line.handle_timeout(now),
+            Event::ServerWake(_) => {
+                self.server.wake_for = None;
+                // What it was set for may have moved since.
+                if line.poll_timeout().is_some_and(|due| due <= now) {
+                    line.handle_timeout(now);
+                }
+            }
             Event::Accept(conn) => {
                 let nonce = Nonce([conn as u8 ^ 0x5a; 16]);
                 line.handle_connect(conn as u64, ClientKind::Line { nonce }, now);
@@ -223,6 +258,7 @@ impl World {
         }
         self.server.paused = false;
         self.server.wake += 1;
+        self.server.wake_for = None;
         let wake = Event::ServerWake(self.server.wake);
         let mut events: Vec<_> = self.server.inbox.drain(..).collect();
         events.retain(|e| !matches!(e, Event::ServerWake(_)));
@@ -244,7 +280,12 @@ impl World {
         let now = self.server_time();
         let Some((line, _)) = &mut self.server.process else { return false };
         match self.connections[conn].unread.pop_front() {
-            Some(Segment::Frame(frame)) => line.handle_frame(conn as u64, frame, now),
+            Some(Segment::Frame(frame)) => {
+                if let Frame::Claim(claim) = &frame {
+                    self.connections[conn].seen = claim.seen;
+                }
+                line.handle_frame(conn as u64, frame, now);
+            }
             Some(Segment::Fin) => {
                 line.handle_closed(conn as u64, now);
                 self.connections[conn].server_closed = true;
@@ -278,17 +319,17 @@ impl World {
 
     fn drain_clients(&mut self) {
         let now = self.server_time();
-        for conn in 0..self.connections.len() {
-            if self.connections[conn].server_closed {
-                continue;
-            }
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|conn| !self.connections[*conn].server_closed);
+        for conn in &open {
             loop {
-                let Some((line, _)) = &mut self.server.process else { return };
-                let Some(frame) = line.poll_frame(conn as u64, now) else { break };
-                self.connections[conn].granted |= matches!(frame, Frame::Grant(_));
-                self.send(conn, false, Segment::Frame(frame));
+                let Some((line, _)) = &mut self.server.process else { break };
+                let Some(frame) = line.poll_frame(*conn as u64, now) else { break };
+                self.connections[*conn].granted |= matches!(frame, Frame::Grant(_));
+                self.send(*conn, false, Segment::Frame(frame));
             }
         }
+        self.open = open;
     }
 
     fn drain_serial(&mut self) {
@@ -310,6 +351,7 @@ impl World {
         match action {
             Action::Probe(id) => probes.push_back(id as usize),
             Action::Store(start) => {
+                self.coverage.state("start number raised for a claim");
                 self.server.start = self.server.start.max(start);
                 if let Some((_, announcer)) = &mut self.server.process {
                     announcer.handle_start(start);
@@ -329,13 +371,26 @@ impl World {
                     announcer.handle_status(line.status(now), now);
                 }
             }
-            Action::Report(Occurrence::Granted { node: Some(node), epoch, .. }) => {
-                let node = node.as_str()[1..].parse().unwrap_or(usize::MAX);
-                self.oracle.granted(epoch, node);
+            Action::Report(occurrence) => self.server_reports(occurrence),
+        }
+    }
+
+    fn server_reports(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Granted { node: Some(node), epoch, in_doubt } => {
+                self.granted(number(&node), epoch);
+                if in_doubt > 0 {
+                    self.coverage.state("granted with input in doubt");
+                }
             }
-            Action::Report(Occurrence::Ended { cause, .. }) => {
-                self.oracle.ended();
+            Occurrence::Ended { cause, dropped, .. } => {
+                let kept = self.kept();
+                self.oracle.ended(kept);
+                if dropped > 0 {
+                    self.coverage.state("output dropped at the end of a grant");
+                }
                 if cause == FreeCause::Lease {
+                    self.coverage.state("lease expired at the server");
                     let conn = self.last_holder();
                     let renew = |s: &Segment| matches!(s, Segment::Frame(Frame::Renew(_)));
                     let unread = conn.is_some_and(|c| self.connections[c].unread.iter().any(renew));
@@ -343,16 +398,29 @@ impl World {
                 }
             }
             // A client whose host lost power is silent.
-            Action::Report(Occurrence::Misuse { code, text }) if code != ErrorCode::Slow => {
+            Occurrence::Misuse { code, text } if code != ErrorCode::Slow => {
                 self.oracle.fail(format!("the terminal server objects: {code:?}: {text}"));
             }
-            Action::Report(_) => {}
+            _ => {}
         }
+    }
+
+    fn granted(&mut self, node: usize, epoch: Epoch) {
+        let Some((line, _)) = &self.server.process else { return };
+        let holder = self.open.iter().find(|conn| line.is_holder(**conn as u64));
+        let Some(connection) = holder.map(|conn| &self.connections[*conn]) else { return };
+        let dead = connection.unread.iter().any(|s| matches!(s, Segment::Fin));
+        let seen = connection.seen;
+        if self.oracle.mid_answer() {
+            self.coverage.state("granted while an answer is being finished");
+        }
+        self.coverage.state("granted");
+        self.oracle.granted(epoch, Claimed { node, seen, dead }, self.now);
     }
 
     /// The connection of the last grant: the newest whose lease is known.
     fn last_holder(&self) -> Option<usize> {
-        (0..self.connections.len()).rev().find(|c| self.connections[*c].granted)
+        self.open.iter().rev().copied().find(|c| self.connections[*c].granted)
     }
 
     fn send_beacons(&mut self) {
@@ -361,15 +429,18 @@ impl World {
         while let Some(beacon) =
             self.server.process.as_mut().and_then(|(_, announcer)| announcer.poll_beacon(now))
         {
-            self.multicast(from, &Rc::new(Datagram::Beacon(beacon)));
+            self.multicast(from, Datagram::Beacon(beacon));
         }
     }
 
     fn schedule_server(&mut self) {
-        self.server.wake += 1;
         let Some((line, announcer)) = &self.server.process else { return };
         let deadline = wire::time::earliest([line.poll_timeout(), announcer.poll_timeout()]);
-        if let Some(local) = deadline {
+        let set = self.server.wake_for;
+        // One that is set for too early is set again when it comes.
+        if let Some(local) = deadline.filter(|at| set.is_none_or(|set| *at < set)) {
+            self.server.wake += 1;
+            self.server.wake_for = Some(local);
             let at = self.server.clock.true_time(local).max(self.now);
             let event = Event::ServerWake(self.server.wake);
             let at = at + self.rng.random_range(1..MS / 2);

@@ -1,0 +1,212 @@
+//! What a coordinator's host runs beside the node: the payload under its guard.
+
+use failover_node::core::config::STOP_GRACE;
+use failover_node::core::{LOCK, LinkEnd, Occurrence, ResignCause};
+use rand::RngExt;
+use wire::{Frame, FreeCause, Grant, Guard, RefuseWhy, RevokeWhy, Time, guard};
+
+use super::billing::wants_answer;
+use super::clock::MS;
+use super::network::Segment;
+use super::payload::{Payload, thinking};
+use super::schedule::{Event, World};
+use super::setting::Setting;
+
+impl World {
+    /// A frame on the payload's standard input.
+    pub(super) fn hand_to_payload(&mut self, i: usize, frame: Frame) {
+        let host = &mut self.nodes[i];
+        let Some(payload) = host.payload.as_mut().or(host.starting.as_mut()) else { return };
+        let instance = payload.instance;
+        let replies = payload.handle(frame);
+        let start = self.now + if host.payload.is_some() { 0 } else { 3 * MS };
+        let mut at = start.max(self.payload_busy[i]);
+        for (reply, number) in replies {
+            at += thinking(&mut self.rng);
+            self.at(at, Event::PayloadThinks(i, instance, reply, number));
+        }
+        self.payload_busy[i] = at;
+    }
+
+    pub(super) fn start_payload(&mut self, i: usize, grant: &Grant) {
+        let until = self.lease_until(i).unwrap_or(Time::ZERO);
+        let host = &mut self.nodes[i];
+        let mut payload = Payload::new(host.instance, host.alias, grant, until);
+        payload.until = host.clock.true_time(until);
+        let event = Event::PayloadStarts(i, payload.instance);
+        host.starting = Some(payload);
+        let at = self.now + self.rng.random_range(MS..3 * MS);
+        self.at(at, event);
+    }
+
+    pub(super) fn stop_payload(&mut self, i: usize) {
+        let host = &mut self.nodes[i];
+        host.starting = None;
+        let event = Event::PayloadEnds(i, host.instance);
+        let mut at = self.now.max(self.payload_busy[i]) + self.rng.random_range(MS / 10..5 * MS);
+        if let Some(payload) = &mut host.payload {
+            payload.stopping = true;
+            if payload.stubborn {
+                self.coverage.state("payload killed after its grace");
+                at = self.now + Setting::span(STOP_GRACE);
+            }
+        }
+        self.at(at, event);
+    }
+
+    pub(super) fn end_instance(&mut self, i: usize) {
+        self.drain_frames(i);
+        let host = &mut self.nodes[i];
+        host.payload = None;
+        host.starting = None;
+        let instance = host.instance;
+        if let Some(conn) = host.connection.take() {
+            self.send(conn, true, Segment::Fin);
+        }
+        let at = self.now + self.rng.random_range(MS / 10..3 * MS);
+        self.at(at, Event::InstanceGone(i, instance));
+    }
+
+    fn lease_until(&self, i: usize) -> Option<Time> {
+        self.nodes[i].process.as_ref().and_then(|n| n.lease_until(LOCK))
+    }
+
+    /// The guard gets a tick whenever the lease has moved.
+    pub(super) fn tell_guard(&mut self, i: usize) {
+        let until = self.lease_until(i);
+        let host = &mut self.nodes[i];
+        let Some(payload) = host.payload.as_mut().or(host.starting.as_mut()) else { return };
+        if let Some(until) = until.filter(|u| *u != payload.lease_until) {
+            payload.lease_until = until;
+            payload.until = host.clock.true_time(until);
+            let at = payload.until;
+            let event = Event::GuardLooks(i, payload.instance);
+            if let Some(conn) = host.connection {
+                self.oracle.lease(i, at, self.connections[conn].may_write_until);
+            }
+            self.at(at.max(self.now) + MS / 10, event);
+        }
+    }
+
+    /// The guard's own deadline has come: if the lease was not renewed, it kills the payload.
+    pub fn guard_looks(&mut self, i: usize, instance: u64) {
+        let now = self.node_time(i);
+        let host = &self.nodes[i];
+        let due = host.payload.as_ref().filter(|p| p.instance == instance && p.lease_until <= now);
+        if due.is_some() && guard::on(Guard::GuardDeadline) {
+            self.coverage.state("payload killed by its guard at the end of the lease");
+            self.guard_kills(i, instance);
+        }
+    }
+
+    /// The payload runs from now on, under its guard.
+    pub fn payload_starts(&mut self, i: usize, instance: u64) {
+        let crash = self.rng.random_range(0..60 * MS);
+        let host = &mut self.nodes[i];
+        let Some(payload) = host.starting.take_if(|p| p.instance == instance) else { return };
+        let at = payload.until.max(self.now) + MS / 10;
+        host.payload = Some(payload);
+        if self.now < host.crashing_until {
+            self.at(self.now + crash, Event::GuardKills(i, instance));
+        }
+        self.at(at, Event::GuardLooks(i, instance));
+    }
+
+    /// The payload ends as it was told to, or crashes.
+    pub fn payload_ends(&mut self, i: usize, instance: u64) {
+        let host = &mut self.nodes[i];
+        if host.instance == instance {
+            host.payload = None;
+            self.node_event(i, Event::PayloadGone(i, instance));
+        }
+    }
+
+    /// The payload has made up its mind about a record, and writes.
+    pub fn payload_thinks(&mut self, i: usize, instance: u64, frame: Frame, number: u32) {
+        if is_payload(self.nodes[i].payload.as_ref(), instance) {
+            if !wants_answer(number) {
+                self.oracle.record_taken(number);
+            }
+            self.node_event(i, Event::PayloadWrites(i, instance, frame));
+        }
+    }
+
+    /// The guard kills the payload and tells the node.
+    pub fn guard_kills(&mut self, i: usize, instance: u64) {
+        if is_payload(self.nodes[i].payload.as_ref(), instance) {
+            self.nodes[i].payload = None;
+            self.at(self.now + MS / 10, Event::PayloadGone(i, instance));
+        }
+    }
+
+    /// I7: no payload outlives its lease, but where nothing runs at all.
+    pub fn check_payloads(&mut self) {
+        for (i, host) in self.nodes.iter().enumerate() {
+            if let Some(payload) = host.payload.as_ref().filter(|_| !host.asleep) {
+                let late = self.now.saturating_sub(payload.until.max(host.woke));
+                self.oracle.payload_outlives(i, late);
+            }
+        }
+    }
+
+    /// What a node has to tell is counted, and its grants are compared with what was granted.
+    pub(super) fn node_reports(&mut self, i: usize, occurrence: Occurrence) {
+        let word = match occurrence {
+            Occurrence::Claiming { cause, .. } => match cause {
+                None => "claim after silence",
+                Some(FreeCause::Restarted) => "claim after a restart of the server",
+                Some(FreeCause::Reserved) => "claim after a reservation",
+                Some(FreeCause::Closed) => "claim after a lost connection",
+                Some(FreeCause::Lease) => "claim after an expired lease",
+                Some(FreeCause::Released) => "claim after a release",
+            },
+            Occurrence::Granted { epoch, .. } => {
+                self.oracle.believes_grant(self.nodes[i].alias, epoch);
+                "granted, as the node sees it"
+            }
+            Occurrence::Refused { why, .. } => match why {
+                RefuseWhy::Held => "refused: held",
+                RefuseWhy::Reserved => "refused: reserved",
+                RefuseWhy::Stopping => "refused: stopping",
+                RefuseWhy::Storage => "refused: storage",
+                RefuseWhy::Group | RefuseWhy::Mac => "refused: no key",
+            },
+            Occurrence::ConnectFailed { .. } => "attempt failed",
+            Occurrence::Lost { end, .. } => self.lost_word(i, &end),
+            Occurrence::Resigning { cause, .. } => match cause {
+                ResignCause::Stop => "resigned: stop",
+                ResignCause::Handover => "resigned: hand-over",
+                ResignCause::PayloadCrashed => "resigned: payload crashed",
+                ResignCause::RestartBudget => "resigned: restart budget",
+                ResignCause::Stall => "resigned: stall",
+                ResignCause::BadPayload => "resigned: bad payload",
+                ResignCause::GateFailed => "resigned: gate failed",
+                ResignCause::Unhealthy => "resigned: unhealthy",
+                ResignCause::Maintenance => "resigned: maintenance",
+                ResignCause::Barred => "resigned: barred",
+                ResignCause::Preempted => "resigned: preempted",
+            },
+            Occurrence::DuplicateName => "duplicate name noticed",
+            _ => return,
+        };
+        self.coverage.state(word);
+    }
+
+    fn lost_word(&self, i: usize, end: &LinkEnd) -> &'static str {
+        match end {
+            LinkEnd::Revoked(RevokeWhy::Expired) if self.nodes[i].payload.is_some() => {
+                "lost: revoked while the payload ran"
+            }
+            LinkEnd::Revoked(RevokeWhy::Stopping) => "lost: server stopping",
+            LinkEnd::Revoked(_) => "lost: revoked",
+            LinkEnd::Closed => "lost: connection closed",
+            LinkEnd::LeaseExpired => "lost: lease over at the node first",
+            LinkEnd::FalseServer => "lost: false server",
+            _ => "lost: other",
+        }
+    }
+}
+
+fn is_payload(payload: Option<&Payload>, instance: u64) -> bool {
+    payload.is_some_and(|p| p.instance == instance)
+}
