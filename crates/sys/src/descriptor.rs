@@ -1,9 +1,12 @@
 //! Handing a descriptor to the reactor, which is unsafe in tokio since 1.54; and asking one at once.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -36,6 +39,67 @@ pub fn is_broken(fd: BorrowedFd<'_>) -> bool {
 /// Whether the peer of a socket has ended its sending, read or not.
 pub fn has_ended(fd: BorrowedFd<'_>) -> bool {
     asks(fd, PollFlags::RDHUP)
+}
+
+/// Bytes that can be read (FIONREAD). At either end of a pipe: what its reader has not read yet.
+///
+/// # Errors
+/// The descriptor is of no kind that knows.
+pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(rustix::io::ioctl_fionread(fd)?)
+}
+
+/// Reads at once what is there, of a non-blocking descriptor and past what a reactor remembers.
+/// 0 is the end.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if there is nothing.
+pub fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut *buf))?)
+}
+
+/// Whether somebody listens at the Unix stream socket `path`. Never waits.
+///
+/// # Errors
+/// It cannot be known, as without permission.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        // More clients wait than it lets in: somebody is there.
+        Ok(()) | Err(Errno::AGAIN) => Ok(true),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Bytes that a TCP socket was given and its peer's system has not confirmed (SIOCOUTQ).
+///
+/// # Errors
+/// The descriptor is of no kind that knows.
+pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the call writes one int, and `count` is one.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if result == 0 { Ok(count.max(0) as u64) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the system ask a silent TCP peer every `every` whether it is still there, and give the
+/// connection up when it has not answered, or not taken what was sent, for four times as long.
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn watch_over(fd: BorrowedFd<'_>, every: Duration) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(fd, true)?;
+    sockopt::set_tcp_keepidle(fd, every)?;
+    sockopt::set_tcp_keepintvl(fd, every)?;
+    sockopt::set_tcp_keepcnt(fd, 3)?;
+    let patience = u32::try_from((every * 4).as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(fd, patience)?)
 }
 
 fn asks(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {

@@ -180,6 +180,14 @@ impl SerialPort {
             return Ok(None);
         }
         // The reactor does not know a new port yet.
+        self.read_now(buf)
+    }
+
+    /// As [`Self::try_read`], past what the reactor remembers: for what was said last.
+    ///
+    /// # Errors
+    /// As [`Self::try_read`].
+    pub fn read_now(&mut self, buf: &mut [u8]) -> Result<Option<usize>, PortError> {
         match self.watched().try_read(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             read => self.judge_read(read).map(Some),
@@ -194,6 +202,34 @@ impl SerialPort {
         match self.watched().try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             written => written.map(Some).map_err(|source| self.error(source)),
+        }
+    }
+
+    /// Whether no program has a virtual port's slave open. A real port is never told so.
+    pub fn is_hung_up(&self) -> bool {
+        match &self.device {
+            Device::Tty(_) => false,
+            Device::Pty(pty) => pty.is_hung_up(),
+        }
+    }
+
+    /// Makes a virtual port whose slave was closed ready for the next program, with raw settings
+    /// again. Until then its hang-up makes it readable at once, for ever.
+    ///
+    /// # Errors
+    /// The process has no file descriptors left.
+    pub fn renew(&mut self) -> io::Result<()> {
+        match &mut self.device {
+            Device::Tty(_) => Ok(()),
+            Device::Pty(pty) => pty.renew(),
+        }
+    }
+
+    /// Bytes written to a virtual port that the program there has not read, as far as is known.
+    pub fn unread(&self) -> Option<u64> {
+        match &self.device {
+            Device::Tty(_) => None,
+            Device::Pty(pty) => pty.unread().ok(),
         }
     }
 

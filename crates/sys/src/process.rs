@@ -360,6 +360,38 @@ mod tests {
         assert_eq!(fs::read_to_string(report).unwrap(), "done");
     }
 
+    /// The body of the next test, in a process of its own.
+    #[test]
+    fn strays_body() {
+        let Ok(path) = std::env::var("SYS_TEST_STRAYS") else { return };
+        become_subreaper().unwrap();
+        let mut known = shell("sleep 100 & sleep 100 & wait");
+        let mut orphaning = shell("setsid sh -c 'sleep 100 & sleep 100' & exit 0");
+        orphaning.wait().unwrap();
+        until("both families", || descendants(std::process::id()).len() == 6);
+        until("no stray", || kill_strays(&[known.id()]).unwrap());
+        assert_eq!(descendants(std::process::id()).len(), 3);
+        known.kill().unwrap();
+        assert!(!known.wait().unwrap().success(), "its status was left");
+        until("no stray", || kill_strays(&[]).unwrap());
+        assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
+        fs::write(path, "done").unwrap();
+    }
+
+    #[test]
+    fn strays_are_killed_and_known_children_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = dir.path().join("report");
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process::tests::strays_body", "--test-threads=1"])
+            .env("SYS_TEST_STRAYS", &report)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert_eq!(fs::read_to_string(report).unwrap(), "done");
+    }
+
     /// The body of the next test, under another user's id than its child.
     #[test]
     fn foreign_body() {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -15,6 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlo
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::control::{Control, Kind, Shared};
+use crate::descriptor::{is_broken, unread};
 use crate::owner::Owner;
 use crate::termios::make_raw;
 use crate::watched::Watched;
@@ -31,7 +32,7 @@ pub struct Pty {
     /// The same master, for all that moves no bytes.
     shared: Arc<Shared>,
     /// Never read or written; see [`Slave::Held`].
-    _slave: Option<OwnedFd>,
+    slave: Option<OwnedFd>,
     slave_path: PathBuf,
     link: Option<Link>,
 }
@@ -141,7 +142,7 @@ impl Pty {
             .map_err(|error| PtyError::Open { doing: "watch", source: error })?;
         let link = link.map(|path| Link::create(path, &slave_path)).transpose()?;
         let slave = (slave == Slave::Held).then_some(peer);
-        Ok(Self { master, shared, _slave: slave, slave_path, link })
+        Ok(Self { master, shared, slave, slave_path, link })
     }
 
     /// The name to tell users: the link if there is one, else the slave itself.
@@ -152,6 +153,41 @@ impl Pty {
     /// A handle for all that moves no bytes. Here only the purges have an effect.
     pub fn control(&self) -> Control {
         self.shared.control()
+    }
+
+    /// Hands the slave that is kept open ([`Slave::Held`]) to whoever is to have it: a child. When
+    /// nobody has it open any more, the master reads EIO.
+    pub fn take_slave(&mut self) -> Option<OwnedFd> {
+        self.slave.take()
+    }
+
+    /// Whether no program has the slave open.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        is_broken(self.master.fd().as_fd())
+    }
+
+    /// Makes a slave that was closed ready for the next program: raw again, whatever the last one
+    /// has set, and its opening noticed again.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        let peer = self.peer()?;
+        let mut termios = tcgetattr(&peer)?;
+        make_raw(&mut termios);
+        tcsetattr(&peer, OptionalActions::Now, &termios)?;
+        drop(peer);
+        // The reactor never forgets a hang-up; a new registration has not heard of it.
+        self.master = Watched::new(self.master.fd().try_clone()?)?;
+        Ok(())
+    }
+
+    /// Bytes that were written and the program at the slave has not read yet; those that the
+    /// kernel still carries over are not among them.
+    pub(crate) fn unread(&self) -> io::Result<u64> {
+        unread(self.peer()?.as_fd())
+    }
+
+    fn peer(&self) -> io::Result<OwnedFd> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        Ok(ioctl_tiocgptpeer(self.master.fd(), flags)?)
     }
 
     /// The slave itself, like `/dev/pts/7`.

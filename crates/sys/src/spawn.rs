@@ -124,15 +124,29 @@ pub fn hear_signals(command: &mut Command) {
     unsafe { command.pre_exec(hear) };
 }
 
-/// Exchanges this process's standard input and output for `/dev/null`: pipes that were given to it
-/// for a child's sake come to their end when the child's do.
+/// Makes each child of `command` the leader of a session of its own, with the terminal that is its
+/// standard input as the controlling one: when that hangs up, all of the session hear SIGHUP.
+///
+/// Not together with a process group: who leads one can lead no session.
+pub fn own_terminal(command: &mut Command) {
+    let take = || {
+        rustix::process::setsid()?;
+        Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(take) };
+}
+
+/// Exchanges this process's standard streams for `/dev/null`: pipes that were given to it for a
+/// child's sake come to their end when the child's do.
 ///
 /// # Errors
 /// There is no `/dev/null`.
-pub fn let_go_of_pipes() -> io::Result<()> {
+pub fn let_go_of_streams() -> io::Result<()> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
     Ok(())
 }
 

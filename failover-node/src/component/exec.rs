@@ -1,6 +1,7 @@
 //! The payload of kind `exec`: a program of the user's, run as a child of the guard.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -31,14 +32,10 @@ impl Exec {
         Self { program, arguments, mode: ExecMode::Framed, guard: "/proc/self/exe".into() }
     }
 
-    /// The guard's command: it will hold `control` and, as its own standard streams, the ends of
-    /// the pipes that are the payload's.
-    pub(crate) fn guard_command(
-        &self,
-        control: OwnedFd,
-        stdin: OwnedFd,
-        stdout: OwnedFd,
-    ) -> Command {
+    /// The guard's command: it will hold `control` and, as its own standard streams, the payload's:
+    /// input, output and errors.
+    pub(crate) fn guard_command(&self, control: OwnedFd, streams: [Stdio; 3]) -> Command {
+        let [stdin, stdout, stderr] = streams;
         let mut command = Command::new(&self.guard);
         let number = control.as_raw_fd();
         command
@@ -46,19 +43,26 @@ impl Exec {
             .args(["guard", "--control", &number.to_string(), "--"])
             .arg(&self.program)
             .args(&self.arguments)
-            .stdin(Stdio::from(stdin))
-            .stdout(Stdio::from(stdout));
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr);
         spawn::inherit(&mut command, control);
         command
     }
 
     /// Starts the payload from within the guard, in a process group of its own; it inherits the
-    /// guard's standard streams and dies with the guard, whatever ends that.
-    pub(crate) fn start(&self, epoch: u64) -> std::io::Result<Child> {
+    /// guard's standard streams and dies with the guard, whatever ends that. Where its standard
+    /// input is a terminal it gets a session of its own, too, and the terminal controls it.
+    pub(crate) fn start(&self, epoch: u64) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env(ENV_EPOCH, epoch.to_string()).process_group(0);
+        command.args(&self.arguments).env(ENV_EPOCH, epoch.to_string());
         spawn::hear_signals(&mut command);
         spawn::die_with_parent(&mut command, Signal::KILL);
+        if io::stdin().is_terminal() {
+            spawn::own_terminal(&mut command);
+        } else {
+            command.process_group(0);
+        }
         command.spawn()
     }
 }

@@ -156,14 +156,14 @@ impl Guard {
             Ok((pid, process::open_pidfd(pid)?))
         });
         // From here on the payload's streams are the payload's only, so that their end is its end.
-        let let_go = spawn::let_go_of_pipes();
+        let let_go = spawn::let_go_of_streams();
         match started.and_then(|started| let_go.map(|()| started)) {
             Ok((pid, ended)) => {
                 self.payload = Payload::Running { pid, ended, kill_at: None };
                 self.tell(News::Started(pid));
             }
             Err(error) => {
-                kill_family();
+                self.kill_family();
                 self.tell(News::Failed(error.raw_os_error().unwrap_or(0)));
                 self.tell(News::Gone(Ending::NeverRan));
             }
@@ -187,45 +187,44 @@ impl Guard {
             // once the leader was reaped: the number may be another's by then.
             let _ = process::kill_group(pid, Signal::KILL);
         }
-        let ended = kill_family();
+        let ended = self.kill_family();
         let status = status.or_else(|| status_of(pid, &ended));
         self.payload = Payload::Gone;
         self.tell(News::Gone(Ending::Status(status.map_or(0, ExitStatus::into_raw))));
     }
 
+    /// Kills and reaps all descendants, however long that takes: a guard that ended before would
+    /// break its promise.
+    fn kill_family(&mut self) -> Vec<(u32, ExitStatus)> {
+        let mut all = Vec::new();
+        let mut complained = false;
+        loop {
+            match process::kill_descendants_until_none(boottime() + PATIENCE) {
+                Ok(ended) => {
+                    all.extend(ended);
+                    return all;
+                }
+                Err(error) if !std::mem::replace(&mut complained, true) => {
+                    let foreign = error.kind() == io::ErrorKind::PermissionDenied;
+                    self.tell(News::Remains { foreign });
+                }
+                Err(_) => {}
+            }
+            // A payload under another user's id is refused at once, and would make this a busy loop.
+            if let Ok(waiter) = Waiter::new() {
+                let _ = waiter.wait(&[], Some(boottime() + RETRY));
+            }
+        }
+    }
+
     fn tell(&mut self, news: News) {
-        // Two messages at most are ever in the socket's buffer, and a node that has gone needs none.
+        // A few messages at most at most are ever in the socket's buffer, and a node that has gone needs none.
         let _ = self.control.write_all(&news.encode());
     }
 }
 
 fn status_of(pid: u32, ended: &[(u32, ExitStatus)]) -> Option<ExitStatus> {
     ended.iter().find(|(ended, _)| *ended == pid).map(|(_, status)| *status)
-}
-
-/// Kills and reaps all descendants, however long that takes: a guard that ended before would
-/// break its promise.
-fn kill_family() -> Vec<(u32, ExitStatus)> {
-    let mut all = Vec::new();
-    let mut complained = false;
-    loop {
-        match process::kill_descendants_until_none(boottime() + PATIENCE) {
-            Ok(ended) => {
-                all.extend(ended);
-                return all;
-            }
-            Err(error) if !complained => {
-                complained = true;
-                // The node's log, by the standard error that both have.
-                eprintln!("failover-node guard: failed to end the payload: {error}; trying on");
-            }
-            Err(_) => {}
-        }
-        // A payload under another user's id is refused at once, and would make this a busy loop.
-        if let Ok(waiter) = Waiter::new() {
-            let _ = waiter.wait(&[], Some(boottime() + RETRY));
-        }
-    }
 }
 
 /// In process listings; at most 15 bytes.

@@ -1,43 +1,64 @@
-//! The node's side of one component instance: its guard, and the pipes to its payload.
+//! The node's side of one component instance: a guard and the ways to its payload, or a bridge's
+//! door, which needs no process and so no guard.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdStream;
-use std::process::{Command, ExitStatus};
+use std::process::{ExitStatus, Stdio};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
-use tokio::process::Child;
 use wire::Time;
 
-use super::exec::Exec;
+use super::door::Door;
+use super::exec::{ENV_LINE, Exec};
+use super::feed::Feed;
 use super::framed::Framed;
-use super::message::{self, News, Order};
+use super::guarded::Guarded;
+use super::lines::{LinePipe, Said as Line};
+use super::message::{Ending, News, Order};
+use super::options::{Bridge, ExecMode, PayloadOptions};
+use super::streamed::Streamed;
 
-/// A guard, and what it guards.
+/// One instance, from the claim to the end of the grant.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// `None`: it has ended.
-    guard: Option<Child>,
-    control: UnixStream,
-    /// The guard's end is closed, so that the socket would be readable for ever.
-    silent: bool,
-    received: Vec<u8>,
-    /// Orders on their way.
-    orders: BytesMut,
-    /// The newest lease that the guard has not been told; an older one is of no use to it.
-    lease: Option<Time>,
-    told: Option<Time>,
-    /// The pipes to the payload.
-    pub(crate) framed: Framed,
+    host: Host,
+    /// What the payload takes and says.
+    pub(crate) feed: Feed,
     /// How far the payload has come.
     pub(crate) payload: Payload,
     /// The core wants the instance gone.
     pub(crate) ending: bool,
     /// A guard that has not done by then what it was told is killed.
     pub(crate) patience: Option<Time>,
+    /// What [`Self::absence`] has told last.
+    absent: bool,
+}
+
+/// What an instance runs in.
+#[derive(Debug)]
+enum Host {
+    /// A process of its own, with the payload's standard error.
+    Guard { guard: Box<Guarded>, errors: LinePipe, line: String },
+    /// This one.
+    Here(Here),
+}
+
+/// A bridge obeys the same orders as a guard, at once.
+#[derive(Debug, Default)]
+struct Here {
+    news: VecDeque<News>,
+    open: bool,
+    end: End,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    NotYet,
+    /// Not told yet.
+    Reached,
+    Told,
 }
 
 /// How far a payload has come.
@@ -63,130 +84,199 @@ pub(crate) enum InstanceEvent {
 }
 
 impl Instance {
-    /// Starts a guard. `environment` is for the payload.
-    pub(crate) fn start(exec: &Exec, environment: &[(&str, &str)]) -> io::Result<Self> {
-        let (control, guards) = StdStream::pair()?;
-        control.set_nonblocking(true)?;
-        let (framed, stdin, stdout) = Framed::new()?;
-        let (stdin, stdout) = (OwnedFd::from(stdin), OwnedFd::from(stdout));
-        let mut command: Command = exec.guard_command(guards.into(), stdin, stdout);
-        command.envs(environment.iter().copied());
-        // Dropped after it: only the guard may hold its ends of the pipes.
-        let guard = tokio::process::Command::from(command).spawn()?;
-        Ok(Self {
-            guard: Some(guard),
-            control: UnixStream::from_std(control)?,
-            silent: false,
-            received: Vec::new(),
-            orders: BytesMut::new(),
-            lease: None,
-            told: None,
-            framed,
-            payload: Payload::None,
-            ending: false,
-            patience: None,
-        })
+    /// Starts what can be started before the grant: a guard. `environment` is for the payload.
+    pub(crate) fn start(
+        options: &PayloadOptions,
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        let (host, feed) = match options {
+            PayloadOptions::Exec(exec) => start_guard(exec, environment)?,
+            PayloadOptions::Bridge(Bridge { door, stream }) => {
+                let stream = Streamed::door(*stream, Door::new(door.clone())?)?;
+                (Host::Here(Here::default()), Feed::Stream(Box::new(stream)))
+            }
+        };
+        let (payload, ending, patience, absent) = (Payload::None, false, None, false);
+        Ok(Self { host, feed, payload, ending, patience, absent })
     }
 
-    /// The guard's process.
-    pub(crate) fn guard_pid(&self) -> Option<u32> {
-        self.guard.as_ref().and_then(Child::id)
-    }
-
-    /// Whether the guard is there.
+    /// Whether the guard is there. A bridge needs none and always says so until its end.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.guard.is_some()
+        match &self.host {
+            Host::Guard { guard, .. } => guard.is_there(),
+            Host::Here(here) => here.end == End::NotYet,
+        }
+    }
+
+    /// The guard's process, while it is there.
+    pub(crate) fn guard_pid(&self) -> Option<u32> {
+        match &self.host {
+            Host::Guard { guard, .. } => guard.pid(),
+            Host::Here(_) => None,
+        }
+    }
+
+    /// Whether nobody is there who could take input, if that has changed: a bridge comes and goes
+    /// without clients. Input that waits then is no sign of a stall.
+    pub(crate) fn absence(&mut self) -> Option<bool> {
+        let absent = self.payload == Payload::Running && self.door()?.is_idle();
+        (std::mem::replace(&mut self.absent, absent) != absent).then_some(absent)
+    }
+
+    fn door(&mut self) -> Option<&mut Door> {
+        match &mut self.feed {
+            Feed::Stream(stream) => stream.door_mut(),
+            Feed::Framed(_) => None,
+        }
     }
 
     /// Tells the guard how long the lease lasts. A lease that has gone is not told: whoever gives
     /// it back has ended the payload before, and whoever loses it kills the instance.
     pub(crate) fn tell_lease(&mut self, until: Option<Time>) {
-        if until.is_some() && until != self.told {
-            self.told = until;
-            self.lease = until;
-            self.flush();
+        if let Host::Guard { guard, .. } = &mut self.host {
+            guard.tell_lease(until);
         }
     }
 
     /// Gives an order, behind the newest lease.
     pub(crate) fn order(&mut self, order: Order) {
-        if let Some(until) = self.lease.take() {
-            self.orders.extend_from_slice(&Order::LeaseUntil(until).encode());
-        }
-        self.orders.extend_from_slice(&order.encode());
-        self.flush();
-    }
-
-    /// Writes what the control socket takes; ticks to a guard that does not read are not piled up.
-    fn flush(&mut self) {
-        loop {
-            if self.orders.is_empty() {
-                let Some(until) = self.lease.take() else { return };
-                self.orders.extend_from_slice(&Order::LeaseUntil(until).encode());
-            }
-            match self.control.try_write(&self.orders) {
-                Ok(n) => self.orders.advance(n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The guard has gone, which its exit tells.
-                Err(_) => return self.orders.clear(),
-            }
+        match &mut self.host {
+            Host::Guard { guard, .. } => guard.order(order),
+            Host::Here(_) => self.obey(order),
         }
     }
 
-    /// Waits for what happens next. Cancel-safe.
-    pub(crate) async fn event(&mut self, read_payload: bool) -> InstanceEvent {
-        let Self { guard, control, silent, orders, framed, .. } = self;
-        let news = async {
-            if *silent {
-                return pending().await;
+    fn obey(&mut self, order: Order) {
+        let opened = match (order, self.door()) {
+            (Order::Start(_), Some(door)) => Some(door.open()),
+            (Order::Stop(_), Some(door)) => {
+                door.close_in();
+                None
             }
-            let interest = match orders.is_empty() {
-                true => Interest::READABLE,
-                false => Interest::READABLE | Interest::WRITABLE,
-            };
-            let _ = control.ready(interest).await;
+            (Order::Kill, Some(door)) => {
+                door.close();
+                None
+            }
+            _ => None,
         };
-        let Some(guard) = guard else { return pending().await };
-        tokio::select! {
-            // What the guard says is read before its end is noticed.
-            biased;
-            () = news => InstanceEvent::Control,
-            ended = guard.wait() => InstanceEvent::GuardEnded(ended),
-            () = framed.ready(read_payload) => InstanceEvent::Payload,
-        }
-    }
-
-    /// What the guard says. `None`: nothing more at present. The end of the socket is no news; the
-    /// guard's own end is.
-    pub(crate) fn news(&mut self) -> Option<News> {
-        self.flush();
-        let mut chunk = [0; 64];
-        loop {
-            if let Some(bytes) = message::take(&mut self.received) {
-                return News::decode(bytes);
+        let Host::Here(here) = &mut self.host else { return };
+        match (order, opened) {
+            (Order::Start(_), Some(Ok(()))) => {
+                here.open = true;
+                here.news.push_back(News::Started(std::process::id()));
             }
-            match self.control.try_read(&mut chunk) {
-                Ok(n) if n > 0 => self.received.extend_from_slice(&chunk[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                _ => {
-                    self.silent = true;
-                    return None;
+            (Order::Start(_), Some(Err(error))) => {
+                here.news.push_back(News::Failed(error.raw_os_error().unwrap_or(0)));
+                here.news.push_back(News::Gone(Ending::NeverRan));
+            }
+            (Order::Stop(_) | Order::Kill, _) => {
+                if std::mem::take(&mut here.open) {
+                    here.news.push_back(News::Gone(Ending::Closed));
+                }
+                if order == Order::Kill && here.end == End::NotYet {
+                    here.end = End::Reached;
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// Waits for what happens next; the payload's standard error goes into the log meanwhile.
+    /// Cancel-safe.
+    pub(crate) async fn event(&mut self, read_payload: bool) -> InstanceEvent {
+        let Self { host, feed, .. } = self;
+        match host {
+            Host::Guard { guard, errors, line } => {
+                if !guard.is_there() {
+                    return pending().await;
+                }
+                let mut say = |said: Line<'_>| log_line(line, said);
+                let tell = async {
+                    errors.tell(&mut say).await;
+                    pending().await
+                };
+                tokio::select! {
+                    // What the guard says is read before its end is noticed.
+                    biased;
+                    ended = guard.event() => match ended {
+                        None => InstanceEvent::Control,
+                        Some(status) => InstanceEvent::GuardEnded(status),
+                    },
+                    () = feed.ready(read_payload) => InstanceEvent::Payload,
+                    () = tell => InstanceEvent::Control,
+                }
+            }
+            Host::Here(here) if !here.news.is_empty() => InstanceEvent::Control,
+            Host::Here(here) => match here.end {
+                End::Reached => InstanceEvent::GuardEnded(Ok(ExitStatus::default())),
+                End::Told => pending().await,
+                End::NotYet => {
+                    feed.ready(read_payload).await;
+                    InstanceEvent::Payload
+                }
+            },
+        }
+    }
+
+    /// What the guard says. `None`: nothing more at present.
+    pub(crate) fn news(&mut self) -> Option<News> {
+        match &mut self.host {
+            Host::Guard { guard, errors, line } => {
+                let news = guard.news()?;
+                if matches!(news, News::Gone(_)) {
+                    errors.finish(&mut |said| log_line(line, said));
+                }
+                Some(news)
+            }
+            Host::Here(here) => here.news.pop_front(),
         }
     }
 
     /// The guard has ended.
     pub(crate) fn guard_ended(&mut self) {
-        self.guard = None;
+        match &mut self.host {
+            Host::Guard { guard, errors, line } => {
+                guard.ended();
+                errors.finish(&mut |said| log_line(line, said));
+            }
+            Host::Here(here) => here.end = End::Told,
+        }
     }
 
     /// Kills a guard that does not end. The payload dies with it by its death signal.
     pub(crate) fn kill_guard(&mut self) {
-        if let Some(guard) = &mut self.guard {
-            let _ = guard.start_kill();
+        if let Host::Guard { guard, .. } = &mut self.host {
+            guard.kill();
         }
+    }
+}
+
+fn start_guard(exec: &Exec, environment: &[(&str, &str)]) -> io::Result<(Host, Feed)> {
+    let (errors, stderr) = LinePipe::new()?;
+    let (feed, stdin, stdout) = match exec.mode {
+        ExecMode::Framed => {
+            let (framed, stdin, stdout) = Framed::new()?;
+            (Feed::Framed(Box::new(framed)), OwnedFd::from(stdin), OwnedFd::from(stdout))
+        }
+        ExecMode::Stream(stream) => {
+            let (stream, stdin, stdout) = Streamed::pipes(stream)?;
+            (Feed::Stream(Box::new(stream)), OwnedFd::from(stdin), OwnedFd::from(stdout))
+        }
+        ExecMode::Pty(stream) => {
+            let (stream, slave) = Streamed::terminal(stream)?;
+            (Feed::Stream(Box::new(stream)), slave.try_clone()?, slave)
+        }
+    };
+    let streams = [Stdio::from(stdin), Stdio::from(stdout), Stdio::from(stderr)];
+    let guard = Box::new(Guarded::start(exec, environment, streams)?);
+    let line = environment.iter().find(|(name, _)| *name == ENV_LINE);
+    let line = line.map_or_else(String::new, |(_, line)| (*line).to_owned());
+    Ok((Host::Guard { guard, errors, line }, feed))
+}
+
+fn log_line(line: &str, said: Line<'_>) {
+    match said {
+        Line::Line(text) => tracing::info!(line, text, "payload-stderr"),
+        Line::Dropped(lines) => tracing::warn!(line, lines, "payload-stderr-dropped"),
     }
 }

@@ -1,6 +1,9 @@
 //! What node and guard tell each other: messages of nine bytes, so that a reader needs no more
 //! state than how many of the nine it has.
 
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use wire::Time;
@@ -28,6 +31,11 @@ pub enum News {
     Started(u32),
     /// The payload could not be started: the system's error number.
     Failed(i32),
+    /// Some of the payload is still there after all killing; the guard goes on trying.
+    Remains {
+        /// It belongs to another user.
+        foreign: bool,
+    },
     /// The payload and all its descendants are gone.
     Gone(Ending),
 }
@@ -39,6 +47,18 @@ pub enum Ending {
     Status(i32),
     /// It never ran: the lease was over, or it could not be started.
     NeverRan,
+    /// It was a bridge, which is closed.
+    Closed,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(raw) => ExitStatus::from_raw(*raw).fmt(f),
+            Self::NeverRan => f.write_str("never ran"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
 }
 
 impl Order {
@@ -72,7 +92,9 @@ impl News {
             Self::Started(pid) => message(b's', pid.into()),
             Self::Failed(errno) => message(b'f', u64::from(errno.cast_unsigned())),
             Self::Gone(Ending::Status(raw)) => message(b'g', u64::from(raw.cast_unsigned())),
+            Self::Remains { foreign } => message(b'r', foreign.into()),
             Self::Gone(Ending::NeverRan) => message(b'n', 0),
+            Self::Gone(Ending::Closed) => message(b'c', 0),
         }
     }
 
@@ -84,7 +106,9 @@ impl News {
             b's' => Some(Self::Started(value)),
             b'f' => Some(Self::Failed(value.cast_signed())),
             b'g' => Some(Self::Gone(Ending::Status(value.cast_signed()))),
+            b'r' => Some(Self::Remains { foreign: value != 0 }),
             b'n' => Some(Self::Gone(Ending::NeverRan)),
+            b'c' => Some(Self::Gone(Ending::Closed)),
             _ => None,
         }
     }
@@ -129,6 +153,8 @@ mod tests {
             News::Gone(Ending::Status(9)),
             News::Gone(Ending::Status(-1)),
             News::Gone(Ending::NeverRan),
+            News::Gone(Ending::Closed),
+            News::Remains { foreign: true },
         ];
         for news in news {
             assert_eq!(News::decode(news.encode()), Some(news));

@@ -1,5 +1,6 @@
 //! What a coordinator runs for a line.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +46,16 @@ pub enum Door {
     Unix(PathBuf),
     /// A terminal, found by this link.
     Pty(PathBuf),
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Unix(path) => write!(f, "unix {}", path.display()),
+            Self::Pty(link) => write!(f, "pty {}", link.display()),
+        }
+    }
 }
 
 /// How plain bytes become output: a record ends after so long without a byte, or when it is full.

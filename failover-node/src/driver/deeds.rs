@@ -1,8 +1,6 @@
 //! What the core asks for, done; and what comes of it, told.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use daemon::notify;
@@ -14,11 +12,10 @@ use super::node_loop::{NodeLoop, Outcome, now};
 use super::options::LineOptions;
 use super::report;
 use super::station::Station;
-use crate::component::PayloadOptions;
 use crate::component::exec::{ENV_GROUP, ENV_LINE, ENV_NODE, ENV_ROLE};
 use crate::component::framed::Said;
 use crate::component::instance::{Instance, InstanceEvent, Payload};
-use crate::component::message::{Ending, News, Order};
+use crate::component::message::{News, Order};
 use crate::core::config::STOP_GRACE;
 use crate::core::{Action, LOCK, LineId};
 
@@ -26,6 +23,11 @@ impl NodeLoop {
     /// After each event: everything that the core has to say, everything that comes of it, then
     /// all that can be written now.
     pub(crate) fn settle(&mut self) {
+        for (line, station) in self.stations.iter_mut().enumerate() {
+            if let Some(absent) = station.instance.as_mut().and_then(Instance::absence) {
+                self.node.handle_payload_absent(line, absent, now());
+            }
+        }
         loop {
             self.drain();
             self.look_for_strays();
@@ -51,8 +53,8 @@ impl NodeLoop {
         let Station { connection, instance, epoch } = &mut self.stations[line];
         if let Some(instance) = instance {
             instance.tell_lease(lease);
-            instance.framed.flush();
-            while let Some(mark) = instance.framed.reached() {
+            instance.feed.flush();
+            while let Some(mark) = instance.feed.reached() {
                 self.journal.reached(&self.options.lines[line].line, *epoch, mark);
             }
         }
@@ -74,7 +76,7 @@ impl NodeLoop {
             while let Some(frame) = self.node.poll_payload(line) {
                 let running = |i: &&mut Instance| i.payload == Payload::Running;
                 if let Some(instance) = station.instance.as_mut().filter(running) {
-                    instance.framed.push(&frame);
+                    instance.feed.push(&frame);
                 }
             }
         }
@@ -117,8 +119,8 @@ impl NodeLoop {
             (ENV_GROUP, options.group.as_str()),
             (ENV_ROLE, "coordinator"),
         ];
-        let Some(PayloadOptions::Exec(exec)) = payload else { return };
-        match Instance::start(exec, &environment) {
+        let Some(payload) = payload else { return };
+        match Instance::start(payload, &environment) {
             Ok(instance) => {
                 let station = &mut self.stations[line];
                 station.instance = Some(instance);
@@ -140,7 +142,7 @@ impl NodeLoop {
         station.epoch = grant.epoch;
         let epoch = grant.epoch.0;
         instance.payload = Payload::Running;
-        instance.framed.begin(grant);
+        instance.feed.begin(grant);
         instance.tell_lease(lease);
         instance.order(Order::Start(epoch));
     }
@@ -148,7 +150,7 @@ impl NodeLoop {
     fn stop_payload(&mut self, line: LineId, now: Time) {
         match &mut self.stations[line].instance {
             Some(instance) if instance.payload == Payload::Running => {
-                instance.framed.close_stdin();
+                instance.feed.close_stdin();
                 instance.order(Order::Stop(STOP_GRACE));
                 instance.patience = Some(now + STOP_GRACE + PATIENCE);
             }
@@ -167,8 +169,8 @@ impl NodeLoop {
             return self.outcomes.push_back((line, Outcome::InstanceGone));
         };
         instance.ending = true;
-        instance.framed.close_stdin();
-        instance.framed.close_stdout();
+        instance.feed.close_stdin();
+        instance.feed.close_stdout();
         instance.order(Order::Kill);
         if instance.is_guarded() {
             instance.patience = Some(now + PATIENCE);
@@ -204,12 +206,11 @@ impl NodeLoop {
                     let error = io::Error::from_raw_os_error(errno);
                     tracing::error!(line = %name, %error, "payload-failed");
                 }
+                News::Remains { foreign } => {
+                    tracing::error!(line = %name, foreign, "payload-not-killed");
+                }
                 News::Gone(ending) => {
-                    let status = match ending {
-                        Ending::Status(raw) => ExitStatus::from_raw(raw).to_string(),
-                        Ending::NeverRan => "never ran".to_owned(),
-                    };
-                    self.journal.payload_gone(name, epoch, &status);
+                    self.journal.payload_gone(name, epoch, &ending.to_string());
                     self.payload_gone(line);
                 }
             }
@@ -225,7 +226,7 @@ impl NodeLoop {
         if !instance.ending {
             instance.patience = None;
         }
-        instance.framed.read_rest();
+        instance.feed.read_rest();
         self.take_payload_frames(line);
         if let Some(instance) = &mut self.stations[line].instance {
             instance.payload = Payload::Gone;
@@ -239,14 +240,14 @@ impl NodeLoop {
             return;
         }
         let Some(instance) = &mut self.stations[line].instance else { return };
-        if instance.framed.read() == Said::Some {
+        if instance.feed.read() == Said::Some {
             self.take_payload_frames(line);
         }
     }
 
     fn take_payload_frames(&mut self, line: LineId) {
         while let Some(instance) = &mut self.stations[line].instance {
-            match instance.framed.next_frame() {
+            match instance.feed.next_frame() {
                 Ok(Some(frame)) => self.node.handle_payload(line, frame, now()),
                 Ok(None) => return,
                 Err(error) => self.node.handle_bad_payload(line, error, now()),

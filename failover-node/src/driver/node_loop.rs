@@ -212,7 +212,7 @@ impl NodeLoop {
     /// terminal server while the payload takes what it sends.
     pub(crate) fn wants(&self, line: LineId) -> Wants {
         let Station { connection, instance, .. } = &self.stations[line];
-        let waiting = instance.as_ref().map_or(0, |instance| instance.framed.waiting());
+        let waiting = instance.as_ref().map_or(0, |instance| instance.feed.waiting());
         Wants {
             payload: self.node.wants_payload(line) && connection.waiting() < MAX_SEND,
             connection: waiting < MAX_STDIN,
