@@ -8,11 +8,15 @@
 //! - `deeds`: what the core asks for, done
 //! - [`requests`], [`report`]: the status socket's questions, and what it shows
 //! - `lateness`: whether the host can keep the profile
+//! - [`hooks`], [`check`]: the operator's commands, and `command`, one run of one
 //! - `journal`: what happens, as log lines
 
+pub mod check;
+pub mod command;
 pub(crate) mod connection;
 mod deeds;
 pub(crate) mod heartbeats;
+pub mod hooks;
 mod journal;
 mod lateness;
 pub mod node_loop;
