@@ -18,6 +18,8 @@
 //! - [`ports`]: which serial ports this machine has
 //! - [`device_name`]: a name that finds an adapter wherever it is plugged in
 //! - [`dgram`]: multicast and unicast datagrams, with the TTL they arrived with
+//! - [`interfaces`](mod@interfaces): which network interfaces this machine has, by name or address
+//! - [`link_watch`]: being told when they change
 //! - [`descriptor`]: waiting for any other descriptor from crates that forbid `unsafe`
 //! - [`process`]: sub-reaper, descendants, and a poll with a boottime deadline
 //! - [`spawn`]: handing a descriptor to a child, and tying a child's life to its parent's
@@ -28,6 +30,8 @@ pub mod control;
 pub mod descriptor;
 pub mod device_name;
 pub mod dgram;
+pub mod interfaces;
+pub mod link_watch;
 #[cfg(test)]
 mod machine;
 mod modem;
@@ -48,7 +52,9 @@ pub use cable::{Cable, CablePace};
 pub use clock::{BootTimer, boottime};
 pub use control::{Control, ControlError};
 pub use device_name::{DeviceName, DeviceNameError, ResolveError, UsbName};
-pub use dgram::{DatagramSender, MulticastSocket, Received};
+pub use dgram::{DatagramSender, DatagramSocket, MulticastSocket, Received};
+pub use interfaces::{Interface, InterfaceName, interfaces};
+pub use link_watch::LinkWatch;
 pub use modem::LineCounts;
 pub use owner::{Owner, OwnerError};
 pub use policy::{Level, OpenPolicy, Wires};
