@@ -1,7 +1,7 @@
 //! The node's body: sockets, pipes, processes and the clock, around the core.
 //!
 //! - [`options`]: what a node is told at its start
-//! - `heartbeats`: the multicast socket, and what is refused there
+//! - [`network`]: heartbeats and beacons, by multicast and unicast, and what is wrong with them
 //! - `connection`: the connection to the terminal server
 //! - `station`: what there is for each line
 //! - [`node_loop`]: the one loop
@@ -15,10 +15,10 @@ pub mod check;
 pub mod command;
 pub(crate) mod connection;
 mod deeds;
-pub(crate) mod heartbeats;
 pub mod hooks;
 mod journal;
 mod lateness;
+pub mod network;
 pub mod node_loop;
 pub mod options;
 pub mod report;

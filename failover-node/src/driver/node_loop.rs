@@ -12,9 +12,9 @@ use wire::time::earliest;
 use wire::{Datagram, Epoch, Nonce, Role, Time};
 
 use super::connection::{ConnectionEvent, Read};
-use super::heartbeats::{Heard, Heartbeats};
 use super::journal::Journal;
 use super::lateness;
+use super::network::{Heard, Networks};
 use super::options::{Options, random};
 use super::report;
 use super::station::{Station, StationEvent, Wants, next_event};
@@ -75,7 +75,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Er
 pub(crate) struct NodeLoop {
     pub(crate) options: Options,
     pub(crate) node: Node,
-    pub(crate) heartbeats: Heartbeats,
+    pub(crate) heartbeats: Networks,
     /// One for each line.
     pub(crate) stations: Vec<Station>,
     /// Whose turn it is to be asked first.
@@ -131,7 +131,7 @@ impl NodeLoop {
         shutdown: CancellationToken,
         timer: BootTimer,
     ) -> Result<Self, Error> {
-        let heartbeats = Heartbeats::open(&options).map_err(|source| Error::Multicast {
+        let heartbeats = Networks::open(&options, now()).map_err(|source| Error::Multicast {
             network: options.networks.first().map(ToString::to_string).unwrap_or_default(),
             source,
         })?;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::{LineState, Time};
 
-use super::heartbeats::Heartbeats;
 use super::journal::cause_word;
+use super::network::Networks;
+use super::network::report::{FindingReport, PathReport};
 use super::options::Options;
 use crate::core::{Counters, LOCK, MemberView, Node};
 
@@ -37,6 +38,10 @@ pub struct NodeReport {
     pub counters: CounterReport,
     /// Datagrams that were refused, by cause.
     pub refused_datagrams: BTreeMap<String, u64>,
+    /// The ways by which datagrams come.
+    pub paths: Vec<PathReport>,
+    /// What is wrong with the network.
+    pub findings: Vec<FindingReport>,
 }
 
 /// A line, as the terminal server's beacons and answers show it.
@@ -111,7 +116,7 @@ pub struct CounterReport {
 }
 
 impl NodeReport {
-    pub(crate) fn new(options: &Options, node: &Node, heartbeats: &Heartbeats, now: Time) -> Self {
+    pub(crate) fn new(options: &Options, node: &Node, heartbeats: &Networks, now: Time) -> Self {
         let left = |until: Time| millis(until.since(now));
         Self {
             node: options.node.to_string(),
@@ -126,6 +131,8 @@ impl NodeReport {
             members: node.members().map(|member| MemberReport::new(member, node, now)).collect(),
             counters: CounterReport::new(node.counters()),
             refused_datagrams: heartbeats.refused(),
+            paths: heartbeats.path_reports(now),
+            findings: heartbeats.finding_reports(now),
         }
     }
 }
