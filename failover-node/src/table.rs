@@ -145,6 +145,10 @@ mod tests {
 
     use super::*;
 
+    fn squeeze(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn a_status_tells_what_there_is_to_know() {
         let counters = CounterReport {
@@ -199,6 +203,8 @@ mod tests {
             }],
             counters,
             refused_datagrams: BTreeMap::from([("mac".into(), 3)]),
+            paths: Vec::new(),
+            findings: Vec::new(),
         };
         let text = render(&report);
         for part in [
@@ -210,7 +216,6 @@ mod tests {
             "1 made, 1 granted, 0 refused, 0 failed; 0 grants lost",
             "b     standby  90        42 ms ago  hears no beacons, OTHER SETTINGS",
         ] {
-            let squeeze = |t: &str| t.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(squeeze(&text).contains(&squeeze(part)), "{part} in:\n{text}");
         }
         assert!(text.lines().all(|line| line == line.trim_end()), "{text}");

@@ -267,6 +267,7 @@ impl NodeLoop {
             }
             self.drain();
         }
+        self.heartbeats.diagnose(&self.node, now());
     }
 
     fn connection_event(&mut self, line: LineId, event: ConnectionEvent) {

@@ -26,7 +26,7 @@ impl Beacons {
     fn start(node: &Node, key: Key) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let stop = over.clone();
-        let sender = DatagramSender::open(node.group, [127, 0, 0, 1].into()).unwrap();
+        let sender = DatagramSender::open(node.group, [127, 0, 0, 1]).unwrap();
         let thread = thread::spawn(move || {
             for seq in 1.. {
                 if stop.load(Ordering::Relaxed) {
@@ -95,11 +95,11 @@ fn sockets_of(pid: u32) -> BTreeSet<u64> {
     descriptors(pid).iter().filter_map(inode).collect()
 }
 
-/// The heartbeat socket, the status socket, what the runtime itself waits with, and no child.
+/// The heartbeat socket, the watch over links, the status socket, what the runtime itself waits with, and no child.
 fn assert_only_the_heartbeat_function(node: &Node) {
     let pid = node.pid();
     // The last client of the status socket has gone, but perhaps not from the node's table.
-    until_so("nobody asks", || sockets_of(pid).len() <= 4);
+    until_so("nobody asks", || sockets_of(pid).len() <= 5);
     assert_eq!(descendants(pid), [] as [u32; 0], "no component instance runs");
     let all = descriptors(pid);
     let sockets = sockets_of(pid);
@@ -108,6 +108,7 @@ fn assert_only_the_heartbeat_function(node: &Node) {
         of_table.filter(|(inode, _)| sockets.contains(inode)).map(|(_, line)| line).collect()
     };
     assert_eq!(ours("udp", 9).len(), 1, "the heartbeat socket");
+    assert_eq!(ours("netlink", 9).len(), 1, "the watch over links");
     for table in ["tcp", "tcp6", "udp6", "udplite", "raw", "raw6"] {
         assert_eq!(ours(table, 9), [""; 0], "{table}");
     }
@@ -118,7 +119,7 @@ fn assert_only_the_heartbeat_function(node: &Node) {
     // Bound aside and renamed, so the kernel knows it by its first name.
     assert!(named[0].contains(node.status.to_str().unwrap()));
     assert_eq!(unnamed.len(), 2, "the pair by which the runtime hears signals");
-    assert_eq!(sockets.len(), 4, "and no other kind of socket");
+    assert_eq!(sockets.len(), 5, "and no other kind of socket");
     // What the tests' own process was left with by whoever started it.
     let left = descriptors(std::process::id());
     let waiting = ["anon_inode:[eventpoll]", "anon_inode:[eventfd]", "anon_inode:[timerfd]"];
@@ -172,7 +173,7 @@ fn strangers_are_counted_by_cause_and_change_nothing() {
     let node = Node::start(dir, "127.0.0.1:9", "exec sleep 1000");
     let _beacons = Beacons::start(&node, key.clone());
     until_so("beacons", || node.report()["line"]["state"] == "held");
-    let sender = DatagramSender::open(node.group, [127, 0, 0, 1].into()).unwrap();
+    let sender = DatagramSender::open(node.group, [127, 0, 0, 1]).unwrap();
     let other = Key::new(0, *b"another group's key, of 32 bytes");
     let good = beacon(u64::MAX).encode(&key);
     let datagrams: [(&str, Vec<u8>); 6] = [

@@ -8,11 +8,7 @@ use super::{Code, Facts, PathFacts, PeerFacts, RECENT};
 pub(super) type Held = (Code, String, String);
 
 /// All conditions that hold. `shown` tells whether something is a finding already.
-pub(super) fn hold(
-    facts: &Facts<'_>,
-    now: Time,
-    shown: impl Fn(Code, &str) -> bool,
-) -> Vec<Held> {
+pub(super) fn hold(facts: &Facts<'_>, now: Time, shown: impl Fn(Code, &str) -> bool) -> Vec<Held> {
     let mut held = Vec::new();
     let alive: Vec<_> = facts.peers.iter().filter(|peer| peer.is_alive(facts, now)).collect();
     for peer in &alive {
@@ -32,9 +28,11 @@ pub(super) fn hold(
 fn unicast_only(facts: &Facts<'_>, peer: &PeerFacts<'_>, now: Time) -> Vec<Held> {
     let mut held = Vec::new();
     for (number, path) in facts.paths.iter().enumerate().filter(|(_, path)| !path.unicast) {
-        let siblings = facts.paths.iter().enumerate().filter(|(_, other)| {
-            other.unicast && other.network == path.network
-        });
+        let siblings = facts
+            .paths
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.unicast && other.network == path.network);
         let unicast = siblings.into_iter().any(|(n, _)| is_heard(facts, peer, n, now));
         if unicast && is_silent(facts, path, peer, number, now) {
             let (node, name) = (&peer.heartbeat.node, path.name);

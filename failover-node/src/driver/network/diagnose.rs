@@ -7,7 +7,7 @@ use wire::{Role, Time};
 use super::networks::Networks;
 use super::path::Path;
 use crate::core::diagnosis::{Change, Facts, PathFacts, PeerFacts};
-use crate::core::{MemberView, Node};
+use crate::core::{LOCK, MemberView, Node};
 
 impl Networks {
     /// Once a second: looks at what is known, and says what is newly wrong or right again.
@@ -24,7 +24,7 @@ impl Networks {
             peers: node.members().map(|member| self.peer(member, node)).collect(),
             refusals: self.refusals.facts(),
             duplicates: node.counters().duplicate_name,
-            beacon: node.last_beacon(),
+            beacon: node.last_beacon(LOCK),
             coordinator: node.role() == Role::Coordinator,
         };
         self.diagnosis.handle_facts(&facts, now);

@@ -30,8 +30,11 @@ pub(super) struct Links {
 #[derive(Debug)]
 pub(super) struct Looked {
     interfaces: io::Result<Vec<Interface>>,
-    opened: Vec<(usize, io::Result<(Socket, Option<Interface>)>)>,
+    opened: Vec<(usize, io::Result<Opened>)>,
 }
+
+/// A socket, and its interface as it was then.
+type Opened = (Socket, Option<Interface>);
 
 /// A path to be opened: its number, its plan, and its old socket, which is closed before.
 type ToOpen = (usize, Plan, Option<Socket>);

@@ -75,6 +75,7 @@ impl Networks {
     }
 
     /// From now on these keys are good, and their sender signs.
+    #[expect(dead_code, reason = "a reload will call it")]
     pub(crate) fn set_keys(&mut self, keys: KeyRing) {
         self.keys = keys;
     }
@@ -209,8 +210,10 @@ fn plan(networks: &[Network]) -> io::Result<Vec<Path>> {
         for peer in &network.peers {
             if !same_family(peer.ip(), last.address.ip()) {
                 let from = last.address.ip();
-                return Err(invalid(format!("peer {peer} cannot be reached from {from}: give it \
-                     a network of its own, with an address of its family to listen at")));
+                return Err(invalid(format!(
+                    "peer {peer} cannot be reached from {from}: give it \
+                     a network of its own, with an address of its family to listen at"
+                )));
             }
         }
         if let Some(group) = network.multicast.filter(|group| !group.ip().is_multicast()) {

@@ -64,13 +64,12 @@ impl Plan {
     /// Needs a runtime.
     pub(super) fn open(&self, interface: Option<&Interface>) -> io::Result<Socket> {
         let index = interface.map_or(0, |interface| interface.index);
-        let opened = if self.is_unicast() {
+        if self.is_unicast() {
             DatagramSocket::bind(scoped(self.address, index)).map(Socket::Unicast)
         } else {
             let interface = self.interface.clone();
             MulticastSocket::open(self.address, interface).map(Socket::Multicast)
-        };
-        opened
+        }
     }
 }
 
