@@ -15,19 +15,19 @@ pub(crate) fn group(last: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, last), free.port())
 }
 
-pub async fn hear(socket: &DatagramSocket, buf: &mut [u8]) -> Received {
+pub(crate) async fn hear(socket: &DatagramSocket, buf: &mut [u8]) -> Received {
     let hearing = tokio::time::timeout(Duration::from_secs(5), socket.recv(buf));
     hearing.await.expect("a datagram within 5 s").unwrap()
 }
 
 /// Nothing comes although it had the time to.
-pub async fn hear_nothing(socket: &DatagramSocket) {
+pub(crate) async fn hear_nothing(socket: &DatagramSocket) {
     let mut buf = [0; 64];
     let hearing = tokio::time::timeout(Duration::from_millis(200), socket.recv(&mut buf));
     assert!(hearing.await.is_err(), "nothing was to come");
 }
 
-pub async fn has_heard(socket: &DatagramSocket, text: &str) {
+pub(crate) async fn has_heard(socket: &DatagramSocket, text: &str) {
     let mut buf = [0; 64];
     let received = hear(socket, &mut buf).await;
     assert_eq!(&buf[..received.len], text.as_bytes());

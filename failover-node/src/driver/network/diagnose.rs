@@ -46,7 +46,7 @@ impl Networks {
         PeerFacts {
             heartbeat: member.heartbeat,
             heard: member.heard,
-            settings_differ: member.heartbeat.digest != node.config().digest,
+            settings_differ: !node.config().digests.knows(member.heartbeat.digest),
             paths: self.heard.of(&member.heartbeat.node).collect(),
         }
     }
