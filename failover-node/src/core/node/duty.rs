@@ -175,9 +175,12 @@ impl Node {
         if (barred || !self.fit)
             && let Some(peer) = self.successor(now)
         {
-            let cause = if barred { ResignCause::Barred } else { ResignCause::Unhealthy };
+            if barred {
+                self.rest(now);
+                return self.resign(Some(peer), ResignCause::Barred, now);
+            }
             self.hold_down(now);
-            return self.resign(Some(peer), cause, now);
+            return self.resign(Some(peer), ResignCause::Unhealthy, now);
         }
         if let Some(peer) = self.preempting(now) {
             self.rest(now);
