@@ -37,11 +37,15 @@ impl NodeLoop {
                 Outcome::PayloadGone => self.node.handle_payload_gone(line, now()),
                 Outcome::InstanceGone => {
                     self.journal.instance_gone(&self.options.lines[line].line);
+                    if line == LOCK {
+                        self.no_longer_serving();
+                    }
                     self.node.handle_instance_gone(line, now());
                 }
             }
         }
         self.show();
+        self.show_role_to_check();
         for line in 0..self.stations.len() {
             self.write(line);
         }
@@ -73,7 +77,10 @@ impl NodeLoop {
                     open.push(&frame);
                 }
             }
-            while let Some(frame) = self.node.poll_payload(line) {
+            // What comes before the payload may run stays in the core, within the input window.
+            while station.gated.is_none()
+                && let Some(frame) = self.node.poll_payload(line)
+            {
                 let running = |i: &&mut Instance| i.payload == Payload::Running;
                 if let Some(instance) = station.instance.as_mut().filter(running) {
                     instance.feed.push(&frame);
@@ -98,11 +105,12 @@ impl NodeLoop {
         match action {
             Action::Heartbeat(heartbeat) => self.heartbeats.send(heartbeat, now),
             Action::StartInstance(line) => self.start_instance(line),
-            Action::StartPayload(line, grant) => self.start_payload(line, *grant),
+            Action::StartPayload(line, grant) => self.payload_wanted(line, *grant),
             Action::StopPayload(line) => self.stop_payload(line, now),
             Action::EndInstance(line) => self.end_instance(line, now),
             Action::Stopped => self.stopped = true,
             Action::Report(line, occurrence) => {
+                self.note_cause(line, &occurrence);
                 let line = line.and_then(|line| self.options.lines.get(line)).map(|l| &l.line);
                 self.journal.report(line, &occurrence);
             }
@@ -133,21 +141,8 @@ impl NodeLoop {
         }
     }
 
-    fn start_payload(&mut self, line: LineId, grant: Grant) {
-        let lease = self.node.lease_until(line);
-        let station = &mut self.stations[line];
-        let Some(instance) = station.instance.as_mut().filter(|i| i.is_guarded()) else {
-            return self.outcomes.push_back((line, Outcome::PayloadGone));
-        };
-        station.epoch = grant.epoch;
-        let epoch = grant.epoch.0;
-        instance.payload = Payload::Running;
-        instance.feed.begin(grant);
-        instance.tell_lease(lease);
-        instance.order(Order::Start(epoch));
-    }
-
     fn stop_payload(&mut self, line: LineId, now: Time) {
+        self.leave_gate(line);
         match &mut self.stations[line].instance {
             Some(instance) if instance.payload == Payload::Running => {
                 instance.feed.close_stdin();
@@ -160,6 +155,7 @@ impl NodeLoop {
     }
 
     fn end_instance(&mut self, line: LineId, now: Time) {
+        self.leave_gate(line);
         let station = &mut self.stations[line];
         if let Some(open) = station.connection.open() {
             open.flush(now);
@@ -201,7 +197,12 @@ impl NodeLoop {
         while let Some(news) = self.stations[line].instance.as_mut().and_then(Instance::news) {
             let (name, epoch) = (&self.options.lines[line].line, self.stations[line].epoch);
             match news {
-                News::Started(pid) => self.journal.payload_started(name, epoch, pid),
+                News::Started(pid) => {
+                    self.journal.payload_started(name, epoch, pid);
+                    if line == LOCK {
+                        self.serving();
+                    }
+                }
                 News::Failed(errno) => {
                     let error = io::Error::from_raw_os_error(errno);
                     tracing::error!(line = %name, %error, "payload-failed");
@@ -265,7 +266,9 @@ impl NodeLoop {
         }
         if self.options.own_process {
             let guards = self.stations.iter().filter_map(|station| station.instance.as_ref());
-            let keep: Vec<u32> = guards.filter_map(Instance::guard_pid).collect();
+            let commands = [self.hooks.guard_pid(), self.check.guard_pid()];
+            let keep = guards.filter_map(Instance::guard_pid).chain(commands.into_iter().flatten());
+            let keep: Vec<u32> = keep.collect();
             match process::kill_strays(&keep) {
                 Ok(true) => {}
                 Ok(false) => return self.strays_at = Some(now + STRAYS_AGAIN),

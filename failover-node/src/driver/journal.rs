@@ -134,6 +134,16 @@ impl Journal {
     }
 }
 
+/// The word for why the role changes, if this changes it.
+pub(crate) fn cause_of(occurrence: &Occurrence) -> Option<&'static str> {
+    match occurrence {
+        Occurrence::Claiming { cause, .. } => Some(cause_word(*cause)),
+        Occurrence::Lost { end, .. } => Some(end_word(end)),
+        Occurrence::Resigning { cause, .. } => Some(resign_word(*cause)),
+        _ => None,
+    }
+}
+
 /// The word for a vacancy's cause.
 pub(crate) fn cause_word(cause: Option<FreeCause>) -> &'static str {
     match cause {

@@ -15,6 +15,7 @@ pub mod check;
 pub mod command;
 pub(crate) mod connection;
 mod deeds;
+mod gate;
 pub mod hooks;
 mod journal;
 mod lateness;

@@ -11,7 +11,10 @@ use tokio::sync::mpsc;
 use wire::time::earliest;
 use wire::{Datagram, Epoch, Nonce, Role, Time};
 
+use super::check::Checker;
+use super::command::Commands;
 use super::connection::{ConnectionEvent, Read};
+use super::hooks::{Gate, HookRunner};
 use super::journal::Journal;
 use super::lateness;
 use super::network::{Heard, Networks};
@@ -78,6 +81,12 @@ pub(crate) struct NodeLoop {
     pub(crate) heartbeats: Networks,
     /// One for each line.
     pub(crate) stations: Vec<Station>,
+    pub(crate) hooks: HookRunner,
+    pub(crate) check: Checker,
+    /// The grant of the first line that is or was served, until the hooks after it have been called.
+    pub(crate) served: Epoch,
+    /// Why the role changed last, by the log's word.
+    pub(crate) cause: &'static str,
     /// Whose turn it is to be asked first.
     turn: LineId,
     /// What has happened within the loop and the core is to be told, after the present drain.
@@ -92,10 +101,10 @@ pub(crate) struct NodeLoop {
     /// What the service manager was told last.
     pub(crate) shown: Option<(Role, Option<Epoch>)>,
     requests: mpsc::Receiver<Request>,
-    timer: BootTimer,
+    pub(crate) timer: BootTimer,
     shutdown: CancellationToken,
     /// The end of a stop that takes too long.
-    stop_by: Option<Time>,
+    pub(crate) stop_by: Option<Time>,
     watchdog: Option<Watchdog>,
 }
 
@@ -121,6 +130,8 @@ enum Event {
     Deadline,
     Request(Request),
     Station(LineId, StationEvent),
+    Gate(Gate),
+    Fit(bool),
     Datagrams,
 }
 
@@ -142,6 +153,10 @@ impl NodeLoop {
             heartbeats,
             stations: options.lines.iter().map(|_| Station::new()).collect(),
             turn: LOCK,
+            hooks: HookRunner::new(options.hooks.clone(), Commands::of(&options)),
+            check: Checker::new(options.check.clone(), Commands::of(&options))?,
+            served: Epoch::NONE,
+            cause: "start",
             outcomes: VecDeque::new(),
             journal: Journal::new(),
             stopped: false,
@@ -170,10 +185,13 @@ impl NodeLoop {
                 Event::Station(line, StationEvent::Connection(event)) => {
                     self.connection_event(line, event);
                 }
+                Event::Gate(gate) => self.gate_event(&gate),
+                Event::Fit(fit) => self.node.handle_health(fit, now()),
                 Event::Datagrams => self.hear(),
             }
             self.settle();
         }
+        self.finish_hooks().await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -193,6 +211,8 @@ impl NodeLoop {
             (line, event) = next_event(&mut self.stations, &wants, self.turn) => {
                 Event::Station(line, event)
             }
+            gate = self.hooks.event() => Event::Gate(gate),
+            fit = self.check.event() => Event::Fit(fit),
             Some(request) = self.requests.recv() => Event::Request(request),
             () = self.heartbeats.readable() => Event::Datagrams,
         }

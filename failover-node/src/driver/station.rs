@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-use wire::{Epoch, Time};
+use wire::{Epoch, Grant, Time};
 
 use super::connection::{Connection, ConnectionEvent};
 use crate::component::instance::{Instance, InstanceEvent};
@@ -15,6 +15,8 @@ pub(crate) struct Station {
     pub(crate) instance: Option<Instance>,
     /// The grant that the payload runs under, for the log.
     pub(crate) epoch: Epoch,
+    /// The grant whose payload waits for the hooks before serving.
+    pub(crate) gated: Option<Grant>,
 }
 
 /// What happened at a station.
@@ -33,7 +35,7 @@ pub(crate) struct Wants {
 
 impl Station {
     pub(crate) fn new() -> Self {
-        Self { connection: Connection::None, instance: None, epoch: Epoch::NONE }
+        Self { connection: Connection::None, instance: None, epoch: Epoch::NONE, gated: None }
     }
 
     /// Waits for what happens next. Cancel-safe: what is half done lives in `self`.
