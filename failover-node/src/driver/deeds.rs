@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daemon::notify;
 use sys::process;
-use wire::{Grant, Time};
+use wire::Time;
 
 use super::connection::Connection;
 use super::node_loop::{NodeLoop, Outcome, now};
@@ -54,7 +54,7 @@ impl NodeLoop {
     /// All that can be written now, to the guard, the payload and the terminal server of a line.
     fn write(&mut self, line: LineId) {
         let lease = self.node.lease_until(line);
-        let Station { connection, instance, epoch } = &mut self.stations[line];
+        let Station { connection, instance, epoch, .. } = &mut self.stations[line];
         if let Some(instance) = instance {
             instance.tell_lease(lease);
             instance.feed.flush();
