@@ -1,7 +1,9 @@
 //! How each fault is done.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use failover_node::core::{Maintenance, Membership};
 use rand::RngExt;
 use wire::{Epoch, Role};
 
@@ -32,6 +34,9 @@ impl World {
             | Fault::KillAll(_)
             | Fault::Busy(..)
             | Fault::Twin(..) => self.apply_to_node(fault),
+            Fault::Maintenance(..) | Fault::Unfit(..) | Fault::Rebehave(_) | Fault::RollKey(_) => {
+                self.tell_node(fault)
+            }
             Fault::PayloadCrash
             | Fault::CrashLoop(_)
             | Fault::PayloadHang
@@ -101,6 +106,82 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What an operator, or the check command, says to a node.
+    fn tell_node(&mut self, fault: Fault) {
+        match fault {
+            Fault::Maintenance(whom, long) => {
+                let length = Some(Duration::from_nanos(long));
+                self.order(self.target(whom), Maintenance::On { length, force: false });
+            }
+            Fault::Unfit(whom, long) => {
+                let i = self.target(whom);
+                self.judge_health(i, false);
+                self.at(self.now + long, Event::Fit(i));
+            }
+            Fault::Rebehave(whom) => {
+                let i = self.target(whom);
+                // Somebody must be left.
+                if i > 0 {
+                    self.rebehave(i);
+                }
+            }
+            Fault::RollKey(i) if self.setting.rollover => {
+                self.nodes[i].key ^= 1;
+                let keys = self.names.ring(self.nodes[i].key);
+                if let Some(node) = &mut self.nodes[i].process {
+                    let digests = node.config().digests.clone();
+                    node.handle_keys(keys, digests);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Maintenance begins, if somebody else can serve, or ends.
+    pub(super) fn order(&mut self, i: usize, order: Maintenance) {
+        let now = self.node_time(i);
+        if !self.nodes[i].runs() {
+            return;
+        }
+        if let Some(node) = &mut self.nodes[i].process {
+            let role = node.role();
+            match node.handle_maintenance(order, now) {
+                Ok(Some(_)) => self.coverage.state("maintenance: handed over"),
+                Ok(None) => {}
+                Err(_) if node.role() == role => {
+                    self.coverage.state("maintenance refused: nobody else");
+                }
+                Err(error) => self.oracle.fail(format!("node {i} refuses and goes: {error}")),
+            }
+            self.drain_node(i);
+        }
+    }
+
+    /// The check command says whether the node is fit.
+    pub(super) fn judge_health(&mut self, i: usize, fit: bool) {
+        let now = self.node_time(i);
+        if !self.nodes[i].runs() {
+            return;
+        }
+        if let Some(node) = &mut self.nodes[i].process {
+            node.handle_health(fit, now);
+            self.drain_node(i);
+        }
+    }
+
+    fn rebehave(&mut self, i: usize) {
+        let now = self.node_time(i);
+        let behaviour = &mut self.setting.behaviours[i];
+        behaviour.membership = match behaviour.membership {
+            Membership::Full => Membership::NeverCoordinator,
+            _ => Membership::Full,
+        };
+        if let Some(node) = self.nodes[i].process.as_mut() {
+            node.handle_behaviour(behaviour.clone(), now);
+            self.drain_node(i);
         }
     }
 

@@ -49,6 +49,14 @@ pub enum Fault {
     PayloadStubborn,
     /// The operator hands the line over.
     Handover,
+    /// The node is in maintenance for so long, if somebody else can serve.
+    Maintenance(Whom, True),
+    /// The node's check command fails.
+    Unfit(Whom, True),
+    /// The node may never be coordinator from now on, or may again.
+    Rebehave(Whom),
+    /// The node signs with the other key, where there are two.
+    RollKey(usize),
     /// Another process starts under the name of this node.
     Twin(usize, True),
     /// Nothing goes from the first host to the second. Host N is the terminal server.
@@ -103,6 +111,10 @@ impl Fault {
             Self::PayloadHang => "payload hangs",
             Self::PayloadStubborn => "payload refuses to die",
             Self::Handover => "hand-over",
+            Self::Maintenance(..) => "maintenance",
+            Self::Unfit(..) => "check command fails",
+            Self::Rebehave(_) => "membership changed",
+            Self::RollKey(_) => "another key signs",
             Self::Twin(..) => "duplicate node name",
             Self::CutOneWay(..) => "one-way cut",
             Self::Deaf(..) => "datagrams cut in one direction",
@@ -149,7 +161,7 @@ impl Fault {
         let either = if rng.random_bool(0.5) { short } else { long };
         let gone = if rng.random_bool(0.8) { short } else { rng.random_range(900 * MS..3000 * MS) };
         let host = |rng: &mut ChaCha8Rng| rng.random_range(0..=nodes);
-        match rng.random_range(0..40) {
+        match rng.random_range(0..44) {
             0..3 => Self::Kill(whom, long),
             3 => Self::PowerLoss(whom, long),
             4 => Self::Vanish(whom, short, long),
@@ -179,6 +191,10 @@ impl Fault {
             34 | 35 => Self::KillServer(gone),
             36 => Self::RestoreServer(rng.random_range(1..4), short),
             37 | 38 => Self::StopServer(gone),
+            39 => Self::Maintenance(whom, long),
+            40 | 41 => Self::Unfit(whom, long),
+            42 => Self::Rebehave(whom),
+            43 => Self::RollKey(rng.random_range(0..nodes)),
             _ => Self::Unplug(short),
         }
     }
@@ -193,7 +209,7 @@ impl Fault {
         // A renewal goes out every heartbeat. It and its answer may each be late by so much.
         let late = Setting::span(setting.profile.heartbeat).min(100 * MS);
         let lease = Setting::span(setting.profile.lease);
-        match rng.random_range(0..17) {
+        match rng.random_range(0..19) {
             0..3 => Self::Loss(draw_loss(rng), long),
             3 => Self::AllDeaf(long),
             4 => Self::Deaf(host(rng), host(rng), long),
@@ -207,6 +223,8 @@ impl Fault {
             13 => Self::Stop(standby, long),
             14 => Self::CutFromServer(standby, long),
             15 => Self::PauseServer(rng.random_range(0..lease / 3)),
+            16 => Self::RollKey(rng.random_range(0..nodes)),
+            17 => Self::Maintenance(standby, long),
             _ => Self::Slow(lease / 10, long),
         }
     }

@@ -103,18 +103,14 @@ impl Network {
     /// A quiet local network; now and then one host stands far away.
     pub fn new(hosts: usize, far: True, rng: &mut ChaCha8Rng) -> Self {
         let mut ways = [[0; MAX_HOSTS]; MAX_HOSTS];
-        for from in 0..hosts {
-            for to in 0..hosts {
-                ways[from][to] = rng.random_range(MS / 50..MS / 2);
-            }
+        for way in ways.iter_mut().take(hosts).flat_map(|from| from.iter_mut().take(hosts)) {
+            *way = rng.random_range(MS / 50..MS / 2);
         }
         if rng.random_bool(0.1) {
             let host = rng.random_range(0..hosts);
             let more = rng.random_range(0..far);
-            for other in 0..hosts {
-                ways[host][other] += more;
-                ways[other][host] += more;
-            }
+            ways[host].iter_mut().for_each(|way| *way += more);
+            ways.iter_mut().for_each(|from| from[host] += more);
         }
         Self {
             cut: Ways::default(),

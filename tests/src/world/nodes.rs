@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use failover_node::core::{Action, Behaviour, LOCK, Node, NodeConfig};
+use failover_node::core::{Action, LOCK, Node, NodeConfig};
 use rand::RngExt;
 use wire::{BootId, Datagram, Frame, Key, Name, Nonce, Time};
 
@@ -35,6 +35,8 @@ pub struct NodeHost {
     pub busy: True,
     /// The process waits for its turn.
     waiting: bool,
+    /// With which key it signs, where there are two.
+    pub key: usize,
     /// It does not start again by itself before everything heals.
     pub away: bool,
     /// Its payloads crash until then.
@@ -68,6 +70,7 @@ impl NodeHost {
             busy: 0,
             waiting: false,
             away: false,
+            key: 0,
             crashing_until: 0,
             deceived_until: 0,
             beliefs: Beliefs::default(),
@@ -110,9 +113,10 @@ pub fn line() -> Name {
     "line".parse().expect("letters")
 }
 
-/// The group's key.
-pub fn key() -> Key {
-    Key::new(1, *b"a key for the simulated world 32")
+/// The group's keys: the first, and the one that may replace it.
+pub fn keys() -> [Key; 2] {
+    let secrets = [*b"a key for the simulated world 32", *b"the key that comes after it, 32."];
+    [1, 2].map(|id| Key::new(id, secrets[usize::from(id) - 1]))
 }
 
 impl World {
@@ -132,16 +136,12 @@ impl World {
         let mut boot = [0; 16];
         boot[0] = i as u8;
         boot[1..5].copy_from_slice(&host.life.to_be_bytes());
-        let behaviour = Behaviour {
-            stall: self.setting.stall,
-            restarts: self.setting.restarts,
-            ..Behaviour::default()
-        };
+        let keys = self.names.ring(host.key);
         let config = NodeConfig {
             profile: self.setting.profile,
             seed: self.rng.random(),
-            behaviour,
-            ..NodeConfig::new(group(), name(host.alias), line(), BootId(boot), key().into())
+            behaviour: self.setting.behaviours[i].clone(),
+            ..NodeConfig::new(group(), name(host.alias), line(), BootId(boot), keys)
         };
         host.process = Some(Node::new(config, now));
         self.drain_node(i);
@@ -242,6 +242,8 @@ impl World {
         let Some(node) = &mut host.process else { return };
         let before = (node.counters().heartbeats_heard, node.counters().beacons_heard);
         let judged = match datagram {
+            // One of the release before does not read it.
+            Datagram::Heartbeat(h) if h.speaks > 1 && self.setting.old >> i & 1 == 1 => Ok(()),
             Datagram::Heartbeat(heartbeat) => {
                 node.handle_heartbeat(heartbeat.clone(), now);
                 match node.counters().heartbeats_heard > before.0 {
@@ -292,6 +294,7 @@ impl World {
         host.woke = self.now;
         // The payload goes on where it was; the guard may look before or after.
         let thought = self.now + self.rng.random_range(0..2 * MS);
+        self.payload_busy[i] = thought;
         for event in std::mem::take(&mut host.frozen) {
             let at = match event {
                 Event::PayloadThinks(..) => thought,

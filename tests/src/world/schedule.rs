@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use failover_node::core::Maintenance;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use terminal_server::core::FrameEnd;
-use wire::{Datagram, Frame, Key, Name, Role};
+use wire::{Datagram, Frame, KeyRing, Name, Role};
 
 use super::billing::record;
 use super::clock::{Clock, MS, True};
@@ -104,6 +105,8 @@ pub enum Event {
     EndLoss,
     /// Delays are small again.
     EndSlow,
+    /// A node's check command says again that it is fit.
+    Fit(usize),
     /// Everything heals, for good.
     Heal,
 }
@@ -145,13 +148,30 @@ pub struct World {
     trace: bool,
 }
 
-/// What every datagram is read with.
+/// What every datagram is signed and read with.
 #[derive(Debug)]
 pub struct Names {
     /// The group.
     pub group: Name,
-    /// Its key.
-    pub key: Key,
+    /// Its keys, by who signs: the first, or the second where there are two.
+    rings: [KeyRing; 2],
+}
+
+impl Names {
+    fn new(rollover: bool) -> Self {
+        let [first, second] = nodes::keys();
+        let both = |sender| KeyRing::new(vec![first.clone(), second.clone()], sender);
+        let rings = match rollover {
+            true => [1, 2].map(|sender| both(sender).expect("two keys of two ids")),
+            false => [1, 1].map(|_| first.clone().into()),
+        };
+        Self { group: nodes::group(), rings }
+    }
+
+    /// The keys of one who signs with this one.
+    pub fn ring(&self, sender: usize) -> KeyRing {
+        self.rings[sender].clone()
+    }
 }
 
 /// How a run ended.
@@ -200,7 +220,7 @@ impl World {
         let mut world = Self {
             now: 0,
             queue: Queue::default(),
-            names: Names { group: nodes::group(), key: nodes::key() },
+            names: Names::new(setting.rollover),
             payload_busy: vec![0; nodes.len()],
             nodes,
             server,
@@ -277,11 +297,8 @@ impl World {
                 break;
             }
             if self.now > bound {
-                let roles: Vec<_> =
-                    self.nodes.iter().map(|h| h.process.as_ref().map(|n| n.role())).collect();
-                let open = self.oracle.open();
-                let broken = if open > 0 { "I3: lost" } else { "I6: not served" };
-                self.oracle.fail(format!("{broken}: {open} records open, roles {roles:?}"));
+                let what = self.what_is_wrong();
+                self.oracle.fail(what);
             }
         }
         self.now
@@ -299,6 +316,19 @@ impl World {
         nodes.iter().filter(|h| coordinator(h)).count() == 1
             && self.oracle.open() == 0
             && (0..nodes.len()).all(|i| self.knows_all(i))
+    }
+
+    /// In words, when the time for it to be well is over.
+    fn what_is_wrong(&self) -> String {
+        let open = self.oracle.open();
+        if open > 0 {
+            return format!("I3: lost: {open} records open");
+        }
+        let nodes = 0..self.setting.nodes;
+        let strangers: Vec<_> = nodes.clone().filter(|i| !self.knows_all(*i)).collect();
+        let roles: Vec<_> =
+            nodes.map(|i| self.nodes[i].process.as_ref().map(|n| n.role())).collect();
+        format!("I6: not served: roles {roles:?}; do not know all others: {strangers:?}")
     }
 
     /// It believes every other node, and heard it lately.
@@ -354,6 +384,7 @@ impl World {
             Event::EndLoss => self.network.loss = 0,
             Event::EndStalls => self.network.stalls = 0,
             Event::EndSlow => self.network.jitter = MS,
+            Event::Fit(i) => self.judge_health(i, true),
             Event::Heal => self.heal(),
         }
     }
@@ -412,23 +443,32 @@ impl World {
         self.at(at, event);
     }
 
-    /// A datagram goes to every node.
-    pub fn multicast(&mut self, from: usize, datagram: Datagram) {
+    /// A datagram goes to every node. One of the release before sends no newer version.
+    pub fn multicast(&mut self, from: usize, mut datagram: Datagram) {
+        let old = |host: usize| self.setting.old >> host & 1 == 1;
+        if let Datagram::Heartbeat(heartbeat) = &mut datagram
+            && old(from)
+        {
+            if heartbeat.speaks == 1 {
+                return;
+            }
+            *heartbeat = heartbeat.for_version_1(heartbeat.digest);
+        }
         let datagram = Rc::new(datagram);
         if self.recorded.len() < RECORDED {
             self.recorded.push_back(datagram.clone());
         }
-        let bytes = self.setting.encoded.then(|| datagram.encode(&self.names.key));
+        let signs = self.nodes.get(from).map_or(0, |host| host.key);
+        let encoded = self.setting.encoded;
+        let bytes = encoded.then(|| datagram.encode(self.names.rings[signs].sender()));
         for to in 0..self.nodes.len() {
             for at in self.network.arrivals((from, to), self.now, &mut self.rng) {
                 let Some(at) = at else { continue };
-                self.at(
-                    at,
-                    match &bytes {
-                        Some(bytes) => Event::Encoded(to, bytes.clone()),
-                        None => Event::Datagram(to, Rc::clone(&datagram)),
-                    },
-                );
+                let event = match &bytes {
+                    Some(bytes) => Event::Encoded(to, bytes.clone()),
+                    None => Event::Datagram(to, Rc::clone(&datagram)),
+                };
+                self.queue.push(at, event);
             }
         }
     }
@@ -459,6 +499,8 @@ impl World {
             self.nodes[i].deceived_until = 0;
             self.wake_host(i);
             self.resume_node(i);
+            self.judge_health(i, true);
+            self.order(i, Maintenance::Off);
             // One that was told to stop still ends, and is started by its own event.
             self.at(self.now, Event::StartNode(i));
         }

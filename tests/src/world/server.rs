@@ -11,7 +11,7 @@ use wire::{Datagram, Epoch, ErrorCode, Frame, FreeCause, Nonce, Time};
 
 use super::clock::{Clock, MS, True};
 use super::network::{Connection, Segment};
-use super::nodes::{group, key, line, number};
+use super::nodes::{group, line, number};
 use super::oracle::Claimed;
 use super::schedule::{Event, World};
 
@@ -86,7 +86,7 @@ impl World {
         let unclean = saved.is_none() && !host.first;
         host.first = false;
         let config = LineConfig {
-            groups: vec![GroupKeys { group: group(), keys: key().into() }],
+            groups: vec![GroupKeys { group: group(), keys: self.names.ring(0) }],
             frame_end: self.setting.frame_end,
             char_time: Duration::from_nanos(self.setting.char_time),
             ..LineConfig::new(line(), "server".parse().expect("letters"))
@@ -322,9 +322,9 @@ impl World {
         let mut open = std::mem::take(&mut self.open);
         open.retain(|conn| !self.connections[*conn].server_closed);
         for conn in &open {
-            loop {
-                let Some((line, _)) = &mut self.server.process else { break };
-                let Some(frame) = line.poll_frame(*conn as u64, now) else { break };
+            while let Some((line, _)) = &mut self.server.process
+                && let Some(frame) = line.poll_frame(*conn as u64, now)
+            {
                 self.connections[*conn].granted |= matches!(frame, Frame::Grant(_));
                 self.send(*conn, false, Segment::Frame(frame));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use failover_node::core::Profile;
+use failover_node::core::{Behaviour, Membership, Profile};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use terminal_server::core::FrameEnd;
@@ -33,10 +33,12 @@ pub struct Setting {
     pub late: u16,
     /// The group's times.
     pub profile: Profile,
-    /// A payload may leave input unacknowledged for so long.
-    pub stall: Duration,
-    /// So many crashes of a payload are forgiven.
-    pub restarts: usize,
+    /// How each node behaves; the first may always lead.
+    pub behaviours: Vec<Behaviour>,
+    /// Nodes whose bit is set are of the release before: they read and send version 1 only.
+    pub old: u16,
+    /// Two keys are good: one replaces the other.
+    pub rollover: bool,
     /// One character on the line.
     pub char_time: True,
     /// What a started frame does at the end of its grant.
@@ -61,9 +63,14 @@ impl Setting {
             // The proportions of the profile for wide networks, five times as fast.
             _ => "200/1800/2000",
         };
+        let nodes = if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) };
+        let behaviours = draw_behaviours(kind, nodes + 1, rng);
         Self {
             kind,
-            nodes: if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) },
+            behaviours,
+            old: if rng.random_bool(0.1) { rng.random() } else { 0 },
+            rollover: rng.random_bool(0.1),
+            nodes,
             twin: kind != Kind::Restarts && rng.random_bool(0.1),
             late: if kind == Kind::Restarts {
                 0
@@ -71,8 +78,6 @@ impl Setting {
                 rng.random::<u16>() & rng.random::<u16>() & rng.random::<u16>()
             },
             profile: profile.parse().expect("checked by its own tests"),
-            stall: Duration::from_millis(rng.random_range(400..1500)),
-            restarts: rng.random_range(1..8),
             char_time: if rng.random_bool(0.7) { 1_041_667 } else { 86_806 },
             frame_end: if rng.random_bool(0.8) { FrameEnd::Finish } else { FrameEnd::Cut },
             encoded: rng.random_bool(0.04),
@@ -92,6 +97,27 @@ impl Setting {
     /// I6: by so long after everything has healed, the line is served and nothing is left undone.
     /// A payload that hangs is found by `stall` and has a grace; then a claim has its back-off.
     pub fn convergence(&self) -> True {
-        2500 * MS + Self::span(self.stall + self.profile.dead_after * 4)
+        2500 * MS + Self::span(self.behaviours[0].stall + self.profile.dead_after * 4)
     }
+}
+
+fn draw_behaviours(kind: Kind, count: usize, rng: &mut ChaCha8Rng) -> Vec<Behaviour> {
+    let stall = Duration::from_millis(rng.random_range(400..1500));
+    let restarts = rng.random_range(1..8);
+    // Where the epoch must stay, nobody may want it to move.
+    let preempts = kind == Kind::Rough && rng.random_bool(0.2);
+    let preempt_after = preempts.then(|| Duration::from_millis(rng.random_range(300..1500)));
+    let varied = rng.random_bool(0.4);
+    let draw = |node| Behaviour {
+        stall,
+        restarts,
+        preempt_after,
+        priority: if varied { rng.random_range(98..103) } else { 100 },
+        membership: match rng.random_range(0..8) {
+            0 if varied && node > 0 => Membership::Observer,
+            1 if varied && node > 0 => Membership::NeverCoordinator,
+            _ => Membership::Full,
+        },
+    };
+    (0..count).map(draw).collect()
 }

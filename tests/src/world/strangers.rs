@@ -11,7 +11,7 @@ use wire::{
 
 use super::clock::{MS, True};
 use super::network::Segment;
-use super::nodes::{group, key, line, name};
+use super::nodes::{group, keys, line, name};
 use super::schedule::{Event, World};
 
 impl World {
@@ -32,7 +32,8 @@ impl World {
         if self.rng.random_bool(0.5) {
             datagram = Datagram::Beacon(false_beacon());
         }
-        let other = Key::new(key().id(), *b"another key of the same id is 32");
+        let [key, _] = keys();
+        let other = Key::new(key.id(), *b"another key of the same id is 32");
         match self.rng.random_range(0..4) {
             0 => {
                 let elsewhere = "elsewhere".parse().expect("letters");
@@ -40,12 +41,12 @@ impl World {
                     Datagram::Heartbeat(heartbeat) => heartbeat.group = elsewhere,
                     Datagram::Beacon(beacon) => beacon.group = elsewhere,
                 }
-                datagram.encode(&key())
+                datagram.encode(&key)
             }
             1 => datagram.encode(&other),
-            2 => datagram.encode(&Key::new(key().id() + 1, [7; 32])),
+            2 => datagram.encode(&Key::new(key.id() + 7, [7; 32])),
             _ => {
-                let mut bytes = BytesMut::from(&datagram.encode(&key())[..]);
+                let mut bytes = BytesMut::from(&datagram.encode(&key)[..]);
                 let at = self.rng.random_range(0..bytes.len());
                 bytes[at] ^= 1 << self.rng.random_range(0..8);
                 bytes.freeze()
@@ -55,8 +56,8 @@ impl World {
 
     /// A datagram has come as bytes. What is not ours must be refused.
     pub fn decoded(&mut self, i: usize, bytes: &[u8], strange: bool) {
-        match Datagram::decode(bytes, &self.names.group, |id| (id == 1).then_some(&self.names.key))
-        {
+        let ring = self.names.ring(0);
+        match Datagram::decode(bytes, &self.names.group, |id| ring.get(id)) {
             Ok(datagram) => {
                 if strange {
                     self.oracle.fail(format!("node {i} takes a stranger's datagram: {datagram:?}"));

@@ -1,7 +1,7 @@
 //! What a coordinator's host runs beside the node: the payload under its guard.
 
 use failover_node::core::config::STOP_GRACE;
-use failover_node::core::{LOCK, LinkEnd, Occurrence, ResignCause};
+use failover_node::core::{LOCK, LinkEnd, MemberView, Membership, Occurrence, ResignCause};
 use rand::RngExt;
 use wire::{Frame, FreeCause, Grant, Guard, RefuseWhy, RevokeWhy, Time, guard};
 
@@ -151,6 +151,9 @@ impl World {
 
     /// What a node has to tell is counted, and its grants are compared with what was granted.
     pub(super) fn node_reports(&mut self, i: usize, occurrence: Occurrence) {
+        if let Err(text) = self.judge_duty(i, &occurrence) {
+            self.oracle.fail(format!("node {i} {text}"));
+        }
         let word = match occurrence {
             Occurrence::Claiming { cause, .. } => match cause {
                 None => "claim after silence",
@@ -186,10 +189,51 @@ impl World {
                 ResignCause::Barred => "resigned: barred",
                 ResignCause::Preempted => "resigned: preempted",
             },
+            Occurrence::BadPayload { error } => {
+                return self.oracle.fail(format!("node {i} blames its payload: {error}"));
+            }
             Occurrence::DuplicateName => "duplicate name noticed",
             _ => return,
         };
         self.coverage.state(word);
+    }
+
+    /// Nobody claims who must not, and nobody lets go for his own sake while nobody could do better.
+    fn judge_duty(&self, i: usize, occurrence: &Occurrence) -> Result<(), &'static str> {
+        let now = self.node_time(i);
+        let Some(node) = &self.nodes[i].process else { return Ok(()) };
+        let behaviour = &node.config().behaviour;
+        match occurrence {
+            Occurrence::Claiming { .. } if behaviour.membership != Membership::Full => {
+                Err("claims and may never be coordinator")
+            }
+            Occurrence::Claiming { .. } if node.maintenance_left(now).is_some() => {
+                Err("claims in maintenance")
+            }
+            Occurrence::Resigning { cause, reserve_for, .. } => {
+                let able = |m: &MemberView<'_>| {
+                    let heartbeat = m.heartbeat;
+                    Some(&heartbeat.node) == reserve_for.as_ref()
+                        && heartbeat.eligible()
+                        && !heartbeat.last_resort()
+                        && now.since(m.heard) < self.setting.profile.dead_after
+                };
+                let better = node.members().find(able);
+                let for_better = matches!(
+                    cause,
+                    ResignCause::Unhealthy | ResignCause::Barred | ResignCause::RestartBudget
+                );
+                let higher = better.is_some_and(|m| m.heartbeat.priority > behaviour.priority);
+                if for_better && better.is_none() {
+                    return Err("resigns and nobody could do better");
+                }
+                if *cause == ResignCause::Preempted && !higher {
+                    return Err("gives way to nobody of higher priority");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lost_word(&self, i: usize, end: &LinkEnd) -> &'static str {
