@@ -147,6 +147,16 @@ fn after_a_restart_of_the_server_the_incumbent_stays() {
 }
 
 #[test]
+fn a_coordinator_in_difficulty_resigns_only_for_somebody_better() {
+    is_caught(Guard::NeverNobody, "nobody could do better");
+}
+
+#[test]
+fn observers_barred_members_and_members_in_maintenance_do_not_claim() {
+    is_caught(Guard::EligibleOnly, "claims");
+}
+
+#[test]
 fn with_all_guards_on_nothing_is_found() {
     for seed in 1..=200 {
         let outcome = world::run(seed, false);

@@ -60,11 +60,13 @@ pub enum Guard {
     LockFirst,
     /// A coordinator in difficulty resigns only if somebody else could do better.
     NeverNobody,
+    /// Observers, barred members and members in maintenance do not claim.
+    EligibleOnly,
 }
 
 impl Guard {
     /// All of them, for tests that try each.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::HolderOnly,
         Self::WholeFrames,
         Self::ForgetOnlyAcked,
@@ -91,6 +93,7 @@ impl Guard {
         Self::GuardDeadline,
         Self::LockFirst,
         Self::NeverNobody,
+        Self::EligibleOnly,
     ];
 }
 

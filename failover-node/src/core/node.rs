@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use wire::time::earliest;
 use wire::{
-    Beacon, Digests, Epoch, Frame, FreeCause, Heartbeat, KeyRing, LineStatus, Name, Nonce, Role,
-    Time,
+    Beacon, Digests, Epoch, Frame, FreeCause, Guard, Heartbeat, KeyRing, LineStatus, Name, Nonce,
+    Role, Time, guard,
 };
 
 use super::config::{Behaviour, Membership, NodeConfig};
@@ -445,7 +445,8 @@ impl Node {
 
     /// Whether this node may become coordinator at all.
     fn is_eligible(&self) -> bool {
-        self.config.behaviour.membership == Membership::Full && self.maintenance_until.is_none()
+        let may = self.config.behaviour.membership == Membership::Full;
+        (may && self.maintenance_until.is_none()) || !guard::on(Guard::EligibleOnly)
     }
 
     /// Our rank for a vacancy at `at`, among those who are alive then.
