@@ -12,6 +12,7 @@ mod intrusion;
 mod killed;
 mod planned;
 mod program;
+mod releases;
 mod standby;
 mod start;
 mod stopped;
