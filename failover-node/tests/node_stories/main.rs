@@ -9,4 +9,5 @@ mod election;
 mod endings;
 mod lease;
 mod lines;
+mod releases;
 mod story;
