@@ -3,6 +3,7 @@
 //! `LINEKEEPER_OLD_NODE` names the `failover-node` of the release before; without it there is nothing
 //! to be tried.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::common::{BUSY, Turn, assert_clean, measured, programs};
 struct Releases {
     dir: tempfile::TempDir,
     programs: Programs,
-    old: Vec<String>,
+    old_node: PathBuf,
 }
 
 impl Releases {
@@ -34,16 +35,15 @@ impl Releases {
         fs::write(&chooser, script).unwrap();
         fs::set_permissions(&chooser, PermissionsExt::from_mode(0o755)).unwrap();
         let programs = Programs { failover_node: chooser, ..programs().clone() };
-        Self { dir, programs, old: Vec::new() }
+        Self { dir, programs, old_node: old_node.canonicalize().unwrap() }
     }
 
     /// Whoever of these is started from now on is of the release before.
-    fn set_old(&mut self, names: &[&str]) {
-        self.old = names.iter().map(|name| (*name).to_owned()).collect();
+    fn set_old(&self, names: &[&str]) {
         fs::write(self.dir.path().join("old"), names.join("\n") + "\n").unwrap();
     }
 
-    async fn chain(&mut self, nodes: usize, old: &[&str]) -> Chain {
+    async fn chain(&self, nodes: usize, old: &[&str]) -> Chain {
         self.set_old(old);
         let settings = Settings { nodes, ..Settings::default() };
         let mut chain = Chain::lay(settings, &self.programs, Timeline::default()).await.unwrap();
@@ -51,20 +51,25 @@ impl Releases {
         chain
     }
 
-    /// Does a drill, and says who took the line from whom.
-    async fn drill(&self, chain: &mut Chain, kind: Kind) -> Drill {
+    /// Of which release a running node is, by the program that it runs.
+    fn release(&self, chain: &Chain, node: &str) -> &'static str {
+        let exe = format!("/proc/{}/exe", chain.node_pid(node).unwrap());
+        if fs::read_link(exe).unwrap() == self.old_node { "old" } else { "new" }
+    }
+
+    /// Does a drill. Who took the line from whom is the first of what it gives back.
+    async fn drill(&self, chain: &mut Chain, kind: Kind) -> (String, Drill) {
+        let from = self.release(chain, &chain.coordinator().unwrap().node);
         let drill = chain.drill(kind).await.unwrap();
-        let release =
-            |node: &str| if self.old.iter().any(|old| old == node) { "old" } else { "new" };
         let after = drill.after.clone().unwrap();
-        let (from, to) = (release(&drill.before.node), release(&after.node));
-        println!("{kind:?}: from {from} to {to}, unserved {:.1?}", drill.unserved);
+        let change = format!("from {from} to {}", self.release(chain, &after.node));
+        println!("{kind:?}: {change}, unserved {:.1?}", drill.unserved);
         assert!(drill.recovered(), "{drill:?}");
         assert_ne!(after.node, drill.before.node, "{drill:?}");
         if let Some(unserved) = drill.unserved {
             assert!(unserved <= Duration::from_millis(150) + BUSY, "{drill:?}");
         }
-        drill
+        (change, drill)
     }
 }
 
@@ -89,22 +94,28 @@ fn hears(chain: &Chain, observer: &str, peer: &str) -> bool {
 async fn an_old_node_and_a_new_one_take_the_line_from_each_other() {
     let Some(old) = old_node() else { return };
     let _turn = Turn::take();
-    let mut releases = Releases::new(&old);
+    let releases = Releases::new(&old);
     let mut chain = releases.chain(2, &["node-a"]).await;
     let mut drills = Vec::new();
+    let mut changes = BTreeSet::new();
     for kind in [Kind::Kill, Kind::Kill, Kind::HandOver, Kind::HandOver, Kind::Kill, Kind::Kill] {
-        drills.push(releases.drill(&mut chain, kind).await);
+        let (change, drill) = releases.drill(&mut chain, kind).await;
+        changes.insert((kind == Kind::Kill, change));
+        drills.push(drill);
         assert!(hears(&chain, "node-a", "node-b") && hears(&chain, "node-b", "node-a"));
     }
+    let ways = ["from new to old", "from old to new"].map(str::to_owned);
+    let both = ways.iter().flat_map(|way| [(false, way.clone()), (true, way.clone())]).collect();
+    assert_eq!(changes, both, "kill and hand-over in both directions");
     // The new one goes back, the old one forward.
     releases.set_old(&["node-b"]);
     for _ in 0..4 {
-        drills.push(releases.drill(&mut chain, Kind::Kill).await);
+        drills.push(releases.drill(&mut chain, Kind::Kill).await.1);
     }
-    let changes = drills.len();
+    let moves = drills.len();
     let report = session::conclude(&mut chain, drills, Vec::new()).await;
     assert_clean(&report);
-    assert_eq!(report.holders.tenures.len(), 1 + changes, "no failover beside those asked for");
+    assert_eq!(report.holders.tenures.len(), 1 + moves, "no failover beside those asked for");
     for kind in &report.kinds {
         measured(&format!("{:?}, unserved", kind.kind), kind.unserved.unwrap(), "150 ms worst");
     }
@@ -115,7 +126,7 @@ async fn an_old_node_and_a_new_one_take_the_line_from_each_other() {
 async fn a_group_is_updated_node_by_node_and_loses_nothing() {
     let Some(old) = old_node() else { return };
     let _turn = Turn::take();
-    let mut releases = Releases::new(&old);
+    let releases = Releases::new(&old);
     let mut chain = releases.chain(3, &["node-a", "node-b", "node-c"]).await;
     let first = chain.coordinator().unwrap().node;
     let standbys: Vec<_> = chain.node_names().into_iter().filter(|name| *name != first).collect();
@@ -126,11 +137,13 @@ async fn a_group_is_updated_node_by_node_and_loses_nothing() {
         chain.settle().await;
         assert_eq!(chain.coordinator().unwrap().node, first, "a standby's restart moves nothing");
     }
-    let handed = releases.drill(&mut chain, Kind::HandOver).await;
+    let (way, handed) = releases.drill(&mut chain, Kind::HandOver).await;
+    assert_eq!(way, "from old to new");
     releases.set_old(&[]);
     chain.kill9(&first).unwrap();
     chain.start_node(&first).await.unwrap();
-    let killed = releases.drill(&mut chain, Kind::Kill).await;
+    let (way, killed) = releases.drill(&mut chain, Kind::Kill).await;
+    assert_eq!(way, "from new to new");
     let report = session::conclude(&mut chain, vec![handed, killed], Vec::new()).await;
     assert_clean(&report);
     assert_eq!(report.holders.tenures.len(), 3, "{:?}", report.holders.tenures);
@@ -142,14 +155,14 @@ async fn a_group_is_updated_node_by_node_and_loses_nothing() {
 async fn a_restarted_terminal_server_is_found_by_nodes_of_both_releases() {
     let Some(old) = old_node() else { return };
     let _turn = Turn::take();
-    let mut releases = Releases::new(&old);
+    let releases = Releases::new(&old);
     let mut chain = releases.chain(2, &["node-a"]).await;
     let mut drills = Vec::new();
     for _ in 0..2 {
         let restarted = chain.drill(Kind::RestartServer).await.unwrap();
         assert_eq!(restarted.after.as_ref().unwrap().node, restarted.before.node);
         drills.push(restarted);
-        drills.push(releases.drill(&mut chain, Kind::HandOver).await);
+        drills.push(releases.drill(&mut chain, Kind::HandOver).await.1);
     }
     let report = session::conclude(&mut chain, drills, Vec::new()).await;
     assert_clean(&report);
