@@ -217,7 +217,7 @@ fn a_copy_in_version_1_changes_nothing() {
         story.node.handle_heartbeat(copy, story.now);
         assert_eq!(heard(&story), original);
     }
-    let later = Heartbeat { seq: original.seq + 1, ..original.clone() };
+    let later = Heartbeat { seq: original.seq + 1, ..original };
     story.node.handle_heartbeat(later.clone(), story.now);
     assert_eq!(heard(&story), later, "the original of a lost one's copy still counts");
     // The same process of the release before, started anew: a rollback.
