@@ -213,15 +213,27 @@ impl SerialPort {
         }
     }
 
-    /// Makes a virtual port whose slave was closed ready for the next program, with raw settings
-    /// again. Until then its hang-up makes it readable at once, for ever.
+    /// Makes a virtual port whose slave was closed raw for the next program.
     ///
     /// # Errors
     /// The process has no file descriptors left.
-    pub fn renew(&mut self) -> io::Result<()> {
+    pub fn reset(&self) -> io::Result<()> {
+        match &self.device {
+            Device::Tty(_) => Ok(()),
+            Device::Pty(pty) => pty.reset(),
+        }
+    }
+
+    /// The slave of a virtual port was opened again. Until this is called its last hang-up makes
+    /// the port readable at once, for ever.
+    ///
+    /// # Errors
+    /// The process has no file descriptors left.
+    pub fn forget_hang_up(&mut self) -> io::Result<()> {
+        self.known = false;
         match &mut self.device {
             Device::Tty(_) => Ok(()),
-            Device::Pty(pty) => pty.renew(),
+            Device::Pty(pty) => pty.forget_hang_up(),
         }
     }
 

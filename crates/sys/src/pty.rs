@@ -166,15 +166,16 @@ impl Pty {
         is_broken(self.master.fd().as_fd())
     }
 
-    /// Makes a slave that was closed ready for the next program: raw again, whatever the last one
-    /// has set, and its opening noticed again.
-    pub(crate) fn renew(&mut self) -> io::Result<()> {
+    /// Makes a slave that was closed raw again, whatever the last program has set.
+    pub(crate) fn reset(&self) -> io::Result<()> {
         let peer = self.peer()?;
         let mut termios = tcgetattr(&peer)?;
         make_raw(&mut termios);
-        tcsetattr(&peer, OptionalActions::Now, &termios)?;
-        drop(peer);
-        // The reactor never forgets a hang-up; a new registration has not heard of it.
+        Ok(tcsetattr(&peer, OptionalActions::Now, &termios)?)
+    }
+
+    /// The reactor never forgets a hang-up; a new registration has not heard of the one before.
+    pub(crate) fn forget_hang_up(&mut self) -> io::Result<()> {
         self.master = Watched::new(self.master.fd().try_clone()?)?;
         Ok(())
     }
@@ -338,6 +339,33 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
         let error = Pty::open(Some(&dir.path().join("no/line")), Slave::Held).unwrap_err();
         assert!(matches!(error, PtyError::Link { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_slave_that_is_closed_and_opened_again_is_raw_and_quiet() {
+        use std::time::Duration;
+        let pty = Pty::open(None, Slave::Free).unwrap();
+        let path = pty.slave_path().to_owned();
+        let open = || std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut near = SerialPort::from(pty);
+        assert!(near.is_hung_up());
+        let far = open();
+        assert!(!near.is_hung_up());
+        let mut cooked = tcgetattr(&far).unwrap();
+        cooked.local_modes |= rustix::termios::LocalModes::ECHO;
+        tcsetattr(&far, OptionalActions::Now, &cooked).unwrap();
+        drop(far);
+        near.reset().unwrap();
+        let mut far = open();
+        near.forget_hang_up().unwrap();
+        near.write(b"in").await.unwrap();
+        // Neither an echo nor the old hang-up.
+        let quiet = tokio::time::timeout(Duration::from_millis(50), near.readable()).await;
+        assert!(quiet.is_err());
+        assert_eq!(near.unread(), Some(2));
+        far.write_all(b"out").unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(near.read(&mut buf).await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sys::descriptor::{is_served, unsent, watch_over};
+use sys::descriptor::{is_served, read_now, unsent, watch_over};
 use sys::pty::Slave;
 use sys::{BootTimer, SerialPort, boottime};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -162,10 +162,21 @@ impl Door {
         let read = match (&self.client, &mut self.entry) {
             (Client::Tcp(stream), _) => stream.try_read(buf),
             (Client::Unix(stream), _) => stream.try_read(buf),
-            (Client::Terminal, Entry::Terminal(port)) => from_port(port.read_now(buf)),
+            (Client::Terminal, Entry::Terminal(port)) => from_port(port.try_read(buf)),
             _ => return Moved::Later,
         };
         self.judge(read)
+    }
+
+    /// As [`Self::try_read`], past the reactor, which may not have seen yet that there is something.
+    pub(crate) fn try_read_now(&mut self, buf: &mut [u8]) -> Moved {
+        let read = match (&self.client, &mut self.entry) {
+            (Client::Tcp(stream), _) => read_now(stream.as_fd(), buf),
+            (Client::Unix(stream), _) => read_now(stream.as_fd(), buf),
+            (Client::Terminal, Entry::Terminal(port)) => from_port(port.read_now(buf)),
+            _ => return Moved::Over,
+        };
+        read.map_or(Moved::Over, Moved::Some)
     }
 
     /// Gives the client something.
@@ -198,8 +209,8 @@ impl Door {
         self.client = Client::Nobody;
         self.refusal_told = false;
         tracing::info!(door = %self.look, why, "client-gone");
-        if let Entry::Terminal(port) = &mut self.entry
-            && let Err(error) = port.renew()
+        if let Entry::Terminal(port) = &self.entry
+            && let Err(error) = port.reset()
         {
             tracing::error!(door = %self.look, %error, "door-failed");
         }
@@ -218,6 +229,13 @@ impl Door {
             if !std::mem::replace(&mut self.refusal_told, true) {
                 tracing::warn!(door = %self.look, why = "there is one already", "client-refused");
             }
+            return;
+        }
+        if let Entry::Terminal(port) = &mut self.entry
+            && let Err(error) = port.forget_hang_up()
+        {
+            tracing::error!(door = %self.look, %error, "door-failed");
+            self.look_at = Some(boottime() + ACCEPT_AGAIN);
             return;
         }
         if let Client::Tcp(stream) = &client {

@@ -254,13 +254,16 @@ impl Way {
 
     /// As [`Self::try_read`], past the reactor, which may not have seen yet that there is something.
     fn try_read_now(&mut self, buf: &mut [u8]) -> Moved {
+        if buf.is_empty() {
+            return Moved::Over;
+        }
         match self {
-            Self::Pipes(pipes) if !buf.is_empty() => pipes.try_read_now(buf),
-            Self::Terminal(Some(port)) if !buf.is_empty() => match port.read_now(buf) {
-                Ok(Some(count)) => Moved::Some(count),
+            Self::Pipes(pipes) => pipes.try_read_now(buf),
+            Self::Terminal(port) => match port.as_mut().map(|port| port.read_now(buf)) {
+                Some(Ok(Some(count))) => Moved::Some(count),
                 _ => Moved::Over,
             },
-            other => other.try_read(buf),
+            Self::Door(door) => door.try_read_now(buf),
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Decoder;
@@ -46,6 +47,11 @@ impl Line {
             }
         });
         Self { address, seen }
+    }
+
+    /// What is seen within `span`, to the first silence of that length.
+    pub(crate) fn seen_within(&self, span: Duration) -> Vec<Seen> {
+        std::iter::from_fn(|| self.seen.recv_timeout(span).ok()).collect()
     }
 
     /// The next thing seen.

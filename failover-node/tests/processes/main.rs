@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod bridges;
 mod commands;
 mod guard;
 mod line;
 mod node;
 mod standby;
+mod streams;
 mod support;

@@ -57,18 +57,33 @@ impl Node {
         payload: &str,
         flags: &[&str],
     ) -> Self {
+        let own = ["--", "sh", "-c", payload];
+        Self::start_by(dir, terminal_server, &[flags, &own].concat(), |arguments| {
+            let mut command = Command::new(PROGRAM);
+            command.args(arguments);
+            command
+        })
+    }
+
+    /// `command` makes the process of the arguments.
+    pub(crate) fn start_by(
+        dir: TempDir,
+        terminal_server: &str,
+        flags: &[&str],
+        command: impl FnOnce(&[String]) -> Command,
+    ) -> Self {
         let (status, log) = (dir.path().join("status"), dir.path().join("log"));
         let group = free_group();
-        let mut command = Command::new(PROGRAM);
+        let (group_text, status_text) = (group.to_string(), status.display().to_string());
+        let mut arguments = vec!["--group", "test", "--node", "a", "--line", "pms"];
+        arguments.extend(["--key-file", "key", "--interface", "127.0.0.1"]);
+        arguments.extend(["--multicast", &group_text, "--terminal-server", terminal_server]);
+        arguments.extend(["--status", &status_text, "--log-format", "json"]);
+        arguments.extend(flags);
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let mut command = command(&arguments);
         command
             .current_dir(dir.path())
-            .args(["--group", "test", "--node", "a", "--line", "pms", "--key-file", "key"])
-            .args(["--multicast", &group.to_string(), "--interface", "127.0.0.1"])
-            .args(["--terminal-server", terminal_server, "--status"])
-            .arg(&status)
-            .args(["--log-format", "json"])
-            .args(flags)
-            .args(["--", "sh", "-c", payload])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
@@ -91,14 +106,14 @@ impl Node {
     }
 
     /// The fields of its log's lines, in order.
-    fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.map(|line| line["fields"].clone()).collect()
     }
 
     /// Waits for a word of its log, and gives its fields.
-    fn says(&self, word: &str) -> Value {
+    pub(crate) fn says(&self, word: &str) -> Value {
         until(word, || self.events().into_iter().find(|fields| fields["message"] == word)).0
     }
 
