@@ -184,7 +184,7 @@ fn a_legacy_program_opens_a_link_as_its_serial_port() {
 #[test]
 fn a_killed_node_takes_its_door_along_and_its_successor_replaces_what_is_left() {
     let (dir, key) = place();
-    let line = Line::start(key.clone(), b"");
+    let line = Line::start(key, b"");
     let link = dir.path().join("billing");
     let kind = format!("link {}", link.display());
     let node = start(dir, &line, &kind, &[]);
