@@ -1,6 +1,7 @@
 //! The operator's commands: hooks in order, gates, timeouts, checks; and nothing of them is left.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -190,6 +191,37 @@ async fn of_too_many_events_the_oldest_are_dropped_but_no_gate() {
     assert_eq!(told[0], format!("before {}", Epoch::new(7, 0).0));
     assert_eq!(told[1], format!("stop {}", Epoch::new(7, 8).0));
     assert_eq!(told[63], format!("stop {}", Epoch::new(7, 70).0));
+}
+
+/// The script of docs/payload.md, with tools that only write down what they were told.
+#[tokio::test]
+async fn the_address_of_the_manual_comes_before_the_payload_and_goes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/payload.md"));
+    let manual = manual.unwrap();
+    let script = manual.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    fs::write(dir.path().join("move-address"), script).unwrap();
+    for tool in ["ip", "arping"] {
+        let path = dir.path().join(tool);
+        fs::write(&path, "#!/bin/sh\necho ${0##*/} \"$@\" >> journal\n").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let moves = "PATH=$PWD:$PATH sh -eu ./move-address eth0 10.0.0.9/24";
+    let hooks = Hooks {
+        before_serve: vec![hook(dir.path(), moves, LONG)],
+        after_serve: vec![],
+        after_stop: vec![hook(dir.path(), moves, LONG)],
+    };
+    let mut runner = HookRunner::new(hooks, commands());
+    runner.push(call(HookEvent::BeforeServe, 1));
+    runner.push(call(HookEvent::AfterStop, 1));
+    assert!(all(&mut runner).await[0].passed);
+    let expected = [
+        "ip address replace 10.0.0.9/24 dev eth0",
+        "arping -q -U -c 2 -I eth0 10.0.0.9",
+        "ip address del 10.0.0.9/24 dev eth0",
+    ];
+    assert_eq!(journal(&dir), expected);
 }
 
 fn check(dir: &Path, script: &str, standby: bool) -> Check {
