@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use daemon::args::host_name;
 use daemon::{Exit, Failure, LogFormat, OrExit};
-use sys::{DeviceName, DeviceNameError, LineSettings, PtyAccess};
+use sys::{DeviceName, DeviceNameError, InterfaceName, LineSettings, PtyAccess};
 use wire::{Key, Name};
 
 use crate::config::values;
@@ -180,10 +180,11 @@ pub struct ServeArgs {
 
     /// Send beacons to this multicast group or host; may be given several times
     #[arg(long, value_name = "ADDR:PORT", requires = "key_file", help_heading = "Beacons")]
-    pub beacon: Vec<SocketAddrV4>,
-    /// Address of the interface that multicast beacons leave by [default: the system's choice]
-    #[arg(long, value_name = "ADDR", help_heading = "Beacons")]
-    pub interface: Option<Ipv4Addr>,
+    pub beacon: Vec<SocketAddr>,
+    /// Interface that multicast beacons leave by, by name or address; may be given several times
+    /// [default: the system's choice]
+    #[arg(long, value_name = "NAME|ADDR", help_heading = "Beacons")]
+    pub interface: Vec<InterfaceName>,
     /// Longest time between two beacons; a change is told at once
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = values::interval,
           help_heading = "Beacons")]
@@ -392,7 +393,6 @@ impl ServeArgs {
     }
 
     fn beacons(&self) -> Result<BeaconOptions, Failure> {
-        let interface = self.interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
         for target in &self.beacon {
             if target.port() == 0 || target.ip().is_unspecified() {
                 let message = format!("--beacon: {target} is nobody's address");
@@ -400,7 +400,8 @@ impl ServeArgs {
             }
         }
         let interval = self.beacon_interval;
-        Ok(BeaconOptions { targets: self.beacon.clone(), interface, interval })
+        let (targets, interfaces) = (self.beacon.clone(), self.interface.clone());
+        Ok(BeaconOptions { targets, interfaces, interval })
     }
 
     /// A warning for what is allowed and unwise.

@@ -1,7 +1,7 @@
 //! The whole file: from its text to checked options.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -154,16 +154,19 @@ impl<'t> Reading<'t, '_> {
         let mut beacons = BeaconOptions::default();
         let mut table = file.table(&mut self.findings, "beacons");
         let findings = &mut self.findings;
-        let target = |value: &DeValue<'_>| -> Result<SocketAddrV4, String> {
-            let target: SocketAddrV4 = parsed(value)?;
+        let target = |value: &DeValue<'_>| -> Result<SocketAddr, String> {
+            let target: SocketAddr = parsed(value)?;
             match target.port() == 0 || target.ip().is_unspecified() {
                 true => Err(format!("{target} is nobody's address")),
                 false => Ok(target),
             }
         };
         table.set(findings, "to", &mut beacons.targets, list(target));
-        let interface = |value: &DeValue<'_>| -> Result<Ipv4Addr, String> { parsed(value) };
-        table.set(findings, "interface", &mut beacons.interface, interface);
+        let interfaces = |value: &DeValue<'_>| match value {
+            DeValue::Array(_) => list(parsed)(value),
+            one => Ok(vec![parsed(one)?]),
+        };
+        table.set(findings, "interface", &mut beacons.interfaces, interfaces);
         table.set(findings, "interval", &mut beacons.interval, |value| interval(text(value)?));
         table.finish(findings);
         beacons

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sys::{BootTimer, DatagramSender};
+use sys::BootTimer;
 use tokio::sync::Notify;
 use wire::{Datagram, Key, LineStatus, Name, Time};
 
 use super::clock::now;
+use super::targets::Targets;
 use crate::core::Announcer;
 
 /// What the lines of one group last said of themselves.
@@ -98,19 +99,11 @@ impl Board {
     }
 }
 
-/// One receiver of beacons, multicast group or host.
-#[derive(Debug)]
-struct Target {
-    sender: DatagramSender,
-    /// The last beacon to it failed; that is said once and not ten times a second.
-    failing: bool,
-}
-
 /// Sends the beacons of one group until its board is closed.
 #[derive(Debug)]
 pub(crate) struct Herald {
     announcer: Announcer,
-    targets: Vec<Target>,
+    targets: Targets,
     board: Arc<Board>,
     timer: BootTimer,
 }
@@ -118,12 +111,11 @@ pub(crate) struct Herald {
 impl Herald {
     pub(crate) fn new(
         announcer: Announcer,
-        senders: Vec<DatagramSender>,
+        targets: Targets,
         board: Arc<Board>,
         timer: BootTimer,
     ) -> Self {
-        let targets = senders.into_iter().map(|sender| Target { sender, failing: false });
-        Self { announcer, targets: targets.collect(), board, timer }
+        Self { announcer, targets, board, timer }
     }
 
     /// Ends when the board is closed.
@@ -131,7 +123,7 @@ impl Herald {
         loop {
             while let Some(beacon) = self.announcer.poll_beacon(now()) {
                 let bytes = Datagram::Beacon(beacon).encode(&self.board.lock().key);
-                self.targets.iter_mut().for_each(|target| target.send(&bytes));
+                self.targets.send(&bytes, now());
             }
             let deadline = self.announcer.poll_timeout().map(Time::since_boot);
             tokio::select! {
@@ -143,6 +135,7 @@ impl Herald {
                     }
                 }
                 () = self.timer.until(deadline) => {}
+                () = self.targets.opened() => {}
             }
         }
     }
@@ -160,26 +153,5 @@ impl Herald {
             }
         }
         posted.closed
-    }
-}
-
-impl Target {
-    fn send(&mut self, beacon: &[u8]) {
-        let dest = self.sender.dest();
-        match self.sender.try_send(beacon) {
-            Ok(_) if self.failing => {
-                self.failing = false;
-                tracing::info!(%dest, "beacons can be sent again");
-            }
-            Ok(_) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::warn!(
-                    %dest, %error,
-                    "failed to send a beacon; is the network up, and --interface one of its own?"
-                );
-            }
-            Err(_) => {}
-        }
     }
 }

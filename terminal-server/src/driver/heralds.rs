@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sys::{BootTimer, DatagramSender};
+use sys::BootTimer;
 use tokio::task::JoinHandle;
 use wire::Name;
 
@@ -11,6 +11,7 @@ use super::beacons::{Board, Boards, Herald};
 use super::clock::now;
 use super::options::{BeaconOptions, LineOptions};
 use super::server::StartError;
+use super::targets::Targets;
 use crate::core::Announcer;
 
 /// The heralds.
@@ -31,7 +32,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Ready {
-    senders: Vec<DatagramSender>,
+    targets: Targets,
     timer: BootTimer,
 }
 
@@ -63,7 +64,7 @@ impl Heralds {
         for (name, key) in wanted {
             if !self.groups.contains_key(&name) {
                 let timer = BootTimer::new().map_err(StartError::Timer)?;
-                let ready = Some(Ready { senders: self.senders()?, timer });
+                let ready = Some(Ready { targets: Targets::open(&self.options)?, timer });
                 let group = Group { board: Arc::new(Board::new(key)), ready, task: None };
                 self.groups.insert(name, group);
             }
@@ -74,10 +75,10 @@ impl Heralds {
     /// Lets those run that do not run yet, under the start number `start`.
     pub(crate) fn run(&mut self, start: u32) {
         for (name, group) in &mut self.groups {
-            let Some(Ready { senders, timer }) = group.ready.take() else { continue };
+            let Some(Ready { targets, timer }) = group.ready.take() else { continue };
             let names = (name.clone(), self.server.clone());
             let announcer = Announcer::new(names, start, self.options.interval, &[], now());
-            let herald = Herald::new(announcer, senders, group.board.clone(), timer);
+            let herald = Herald::new(announcer, targets, group.board.clone(), timer);
             group.task = Some(tokio::spawn(herald.run()));
         }
     }
@@ -97,18 +98,6 @@ impl Heralds {
         for group in self.groups.into_values() {
             group.end().await;
         }
-    }
-
-    fn senders(&self) -> Result<Vec<DatagramSender>, StartError> {
-        let interface = self.options.interface;
-        let open = |target: &std::net::SocketAddrV4| {
-            DatagramSender::open(*target, interface).map_err(|source| StartError::Beacon {
-                target: *target,
-                interface,
-                source,
-            })
-        };
-        self.options.targets.iter().map(open).collect()
     }
 }
 

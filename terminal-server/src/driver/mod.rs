@@ -10,7 +10,7 @@
 //! - [`gate`]: how many from each address, and why others were turned away
 //! - [`question`]: what a line's loop is asked and told
 //! - [`requests`]: what the status socket is asked about single lines
-//! - `beacons`, `heralds`: tell the groups how their lines stand
+//! - `beacons`, `heralds`, `targets`: tell the groups how their lines stand
 //! - [`state`], [`state_file`]: what outlives the process
 //! - [`asker`], [`report`]: logs and status
 //! - `keeping`, `spool`: what is kept of a line beside the line
@@ -43,6 +43,7 @@ pub(crate) mod spool;
 pub mod state;
 pub mod state_file;
 pub(crate) mod stream;
+pub(crate) mod targets;
 pub mod trace;
 
 pub use asker::Asker;

@@ -1,10 +1,10 @@
 //! What a terminal server is told at its start, checked already.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sys::{DeviceName, Flow, LineSettings, PtyAccess};
+use sys::{DeviceName, Flow, InterfaceName, LineSettings, PtyAccess};
 use wire::Name;
 
 use super::network::Network;
@@ -129,9 +129,9 @@ pub enum Missing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeaconOptions {
     /// Multicast groups and single hosts.
-    pub targets: Vec<SocketAddrV4>,
-    /// The address of the interface that multicasts leave by; unspecified: the system's choice.
-    pub interface: Ipv4Addr,
+    pub targets: Vec<SocketAddr>,
+    /// The interfaces that multicasts leave by, each of them; none: the system's choice.
+    pub interfaces: Vec<InterfaceName>,
     /// The longest time between two beacons.
     pub interval: Duration,
 }
@@ -242,7 +242,7 @@ impl Default for Limits {
 
 impl Default for BeaconOptions {
     fn default() -> Self {
-        Self { targets: Vec::new(), interface: Ipv4Addr::UNSPECIFIED, interval: BEACON_INTERVAL }
+        Self { targets: Vec::new(), interfaces: Vec::new(), interval: BEACON_INTERVAL }
     }
 }
 

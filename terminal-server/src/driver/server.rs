@@ -1,7 +1,7 @@
 //! The daemon's life: everything that can fail fails before the first client is let in.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon::{Exit, StatusError, StatusSocket};
@@ -54,12 +54,12 @@ pub enum StartError {
         source: io::Error,
     },
     /// A beacon's socket.
-    #[error("failed to prepare beacons to {target} (--interface {interface}): {source}")]
+    #[error("failed to prepare beacons to {target} ({interface}): {source}")]
     Beacon {
         /// To whom.
-        target: SocketAddrV4,
+        target: SocketAddr,
         /// From where.
-        interface: std::net::Ipv4Addr,
+        interface: sys::InterfaceName,
         /// What the system said.
         source: io::Error,
     },

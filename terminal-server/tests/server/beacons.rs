@@ -1,9 +1,10 @@
 //! What standbys hear.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::process::Command;
 use std::time::Duration;
 
-use sys::{MulticastSocket, boottime};
+use sys::{InterfaceName, MulticastSocket, boottime};
 use wire::{Beacon, Datagram, FreeCause, KeyRing, LineState, LineStatus, MAX_DATAGRAM};
 
 use crate::client::Client;
@@ -14,7 +15,11 @@ pub struct Ear(MulticastSocket);
 
 impl Ear {
     pub fn new(group: SocketAddrV4) -> Self {
-        Self(MulticastSocket::open(group, Ipv4Addr::LOCALHOST).unwrap())
+        Self::on(group, InterfaceName::from(Ipv4Addr::LOCALHOST))
+    }
+
+    fn on(group: impl Into<SocketAddr>, interface: InterfaceName) -> Self {
+        Self(MulticastSocket::open(group, interface).unwrap())
     }
 
     pub async fn hear(&self) -> Beacon {
@@ -104,4 +109,71 @@ async fn a_single_host_is_told_as_well() {
     let _daemon = site.start().await;
     let mut buf = [0; MAX_DATAGRAM];
     assert!(within(peer.recv(&mut buf)).await.unwrap() > 0);
+}
+
+/// A pair of interfaces of this test's own, ready at once. It goes with this.
+struct Pair(String);
+
+fn ip(arguments: &str) -> bool {
+    let output = Command::new("ip").args(arguments.split(' ')).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+impl Pair {
+    /// `None` where that is not to be had.
+    fn new() -> Option<Self> {
+        let pair = Self(format!("lkb{}", std::process::id()));
+        if pair.make() {
+            return Some(pair);
+        }
+        let required = std::env::var_os("LINEKEEPER_CI").is_some_and(|value| value == "1");
+        assert!(!required, "no veth pair, and LINEKEEPER_CI=1 demands it");
+        println!("skipped: needs root and iproute2");
+        None
+    }
+
+    fn make(&self) -> bool {
+        let (a, b) = (self.end("a"), self.end("b"));
+        let ready = |(end, n): (&String, u8)| {
+            ip(&format!("link set {end} addrgenmode none"))
+                && ip(&format!("addr add fe80::{n}/64 dev {end} nodad"))
+                && ip(&format!("link set {end} up"))
+        };
+        ip(&format!("link add {a} type veth peer name {b}"))
+            && [(&a, 1), (&b, 2)].into_iter().all(ready)
+    }
+
+    fn delete(&self) {
+        ip(&format!("link del {}", self.end("a")));
+    }
+
+    fn end(&self, end: &str) -> String {
+        format!("{}{end}", self.0)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.delete();
+    }
+}
+
+#[tokio::test]
+async fn beacons_go_out_on_several_interfaces_and_return_with_one_that_was_gone() {
+    let Some(pair) = Pair::new() else { return };
+    let mut site = Site::new();
+    let group = site.add_beacons();
+    let group_6: SocketAddr = format!("[ff02::77:13]:{}", group.port()).parse().unwrap();
+    site.add(&["--beacon", &group_6.to_string(), "--interface", &pair.end("a")]);
+    let far = || Ear::on(group_6, InterfaceName::Name(pair.end("b")));
+    let (near, first) = (Ear::new(group), far());
+    let _daemon = site.start().await;
+    assert_eq!(first.hear().await.server, near.hear().await.server);
+
+    pair.delete();
+    for _ in 0..10 {
+        near.hear().await;
+    }
+    assert!(pair.make());
+    far().hear().await;
 }

@@ -233,3 +233,17 @@ async fn check_config_says_ok_or_what_is_wrong_and_ends_with_64() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(ended(check()).await.0, Some(66));
 }
+
+#[test]
+fn beacons_go_to_groups_of_both_families_by_one_interface_or_several() {
+    let beacons =
+        |text: &str| parse(&format!("{SMALLEST}\n[beacons]\n{text}")).unwrap().options.beacons;
+    let two = beacons(
+        "to = [\"239.255.77.1:4100\", \"[ff08::77]:4100\"]\ninterface = [\"eth0\", \"10.0.0.5\"]",
+    );
+    assert_eq!(two.targets.len(), 2);
+    let (name, address) =
+        (sys::InterfaceName::Name("eth0".into()), std::net::Ipv4Addr::new(10, 0, 0, 5));
+    assert_eq!(two.interfaces, [name.clone(), address.into()]);
+    assert_eq!(beacons("interface = \"eth0\"").interfaces, [name]);
+}
