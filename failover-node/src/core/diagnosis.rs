@@ -278,3 +278,6 @@ const RECENT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(10);
 /// Most conditions that are kept: each kind for each of 16 members fits several times.
 const MAX_CASES: usize = 256;
+
+#[cfg(test)]
+mod tests;
