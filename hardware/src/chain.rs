@@ -20,7 +20,9 @@ use crate::drill::Held;
 use crate::error::{Doing, LabError, Result};
 use crate::far::FarEnd;
 use crate::history::History;
-use crate::place::Place;
+use crate::ledger::Ledger;
+use crate::net::Network;
+use crate::place::{Ground, Place};
 use crate::process::{Orphans, Process};
 use crate::programs::Programs;
 use crate::saying::Saying;
@@ -36,13 +38,29 @@ pub struct Chain {
     // In the order in which they have to go: processes first, their directory last.
     pub(crate) nodes: Vec<Node>,
     pub(crate) server: Option<Process>,
+    /// Programs that belong to no group, or to another one.
+    pub(crate) others: Vec<Process>,
     pub(crate) orphans: Orphans,
     far: FarEnd,
     pub(crate) settings: Settings,
     programs: Programs,
     place: Place,
+    pub(crate) network: Option<Network>,
     timeline: Timeline,
     dir: TempDir,
+}
+
+/// Who a node is, and where it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// Its name in the lab: of its log, its socket and its sayings.
+    pub(crate) label: String,
+    /// Its name in its group.
+    pub(crate) name: String,
+    pub(crate) group: String,
+    pub(crate) key_file: PathBuf,
+    /// Its host in a network.
+    pub(crate) host: usize,
 }
 
 /// One node, running or not.
@@ -63,15 +81,26 @@ impl Chain {
         let dir = dir.prefix(DIR_PREFIX).disable_cleanup(settings.keep).tempdir();
         let dir = dir.doing(|| "make a temporary directory".to_owned())?;
         write_key(&dir.path().join(KEY))?;
+        let journal = dir.path().join(JOURNAL);
+        fs::create_dir(&journal).doing(|| format!("make {}", journal.display()))?;
         let far = FarEnd::lay(&settings.wire, settings.line, dir.path(), &timeline).await?;
         let nodes = (0..settings.nodes).map(|index| Node { name: node_name(index), process: None });
+        let (place, network) = match settings.ground {
+            Ground::Loopback => (Place::choose()?, None),
+            Ground::Network { ways } => {
+                let hosts = 1 + settings.nodes + SPARE_HOSTS;
+                (Place::in_network(), Some(Network::lay(hosts, ways)?))
+            }
+        };
         Ok(Self {
             nodes: nodes.collect(),
             server: None,
+            others: Vec::new(),
             orphans,
             far,
             programs: programs.clone(),
-            place: Place::choose()?,
+            place,
+            network,
             timeline,
             dir,
             settings,
@@ -101,7 +130,7 @@ impl Chain {
             // Somebody was quicker to take the address; but only a first start may move.
             let taken = ended.code() == Some(Exit::Unavailable.code().into());
             let first = self.nodes.iter().all(|node| node.process.is_none());
-            if !(taken && first && attempt < START_ATTEMPTS) {
+            if !(taken && first && attempt < START_ATTEMPTS && self.network.is_none()) {
                 return Err(died(process).await);
             }
             self.place = Place::choose()?;
@@ -116,9 +145,7 @@ impl Chain {
     pub fn start_nodes(&mut self) -> Result<()> {
         for index in 0..self.nodes.len() {
             if self.nodes[index].process.is_none() {
-                let name = self.nodes[index].name.clone();
-                let command = self.node_command(&name);
-                let process = self.process(&name, Source::Node(name.clone()), command)?;
+                let process = self.start_identity(&self.identity(index))?;
                 self.nodes[index].process = Some(process);
             }
         }
@@ -135,7 +162,7 @@ impl Chain {
             line: self.settings.line,
             interval: Some(self.settings.interval),
             seed: self.settings.seed,
-            settle: SETTLE,
+            settle: self.settings.settle,
             ..Options::default()
         };
         self.far.begin(options, &self.timeline)
@@ -168,6 +195,12 @@ impl Chain {
             }
         }
         Ok(())
+    }
+
+    /// What was on the line by the terminal server's own record, and who had offered it. Whole
+    /// only when the terminal server has ended.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::read(&self.dir.path().join(TRACE), &self.dir.path().join(JOURNAL))
     }
 
     /// All that happened so far.
@@ -284,47 +317,103 @@ impl Chain {
         self.dir.path().join(format!("{name}.status"))
     }
 
+    /// Who the node number `index` is.
+    pub(crate) fn identity(&self, index: usize) -> Identity {
+        let name = self.nodes[index].name.clone();
+        Identity {
+            label: name.clone(),
+            name,
+            group: GROUP.to_owned(),
+            key_file: self.key_file(),
+            // In the order of names, whatever became of the list's.
+            host: self.host_of(&self.nodes[index].name),
+        }
+    }
+
+    /// The host of a node in a network; the terminal server's is 0.
+    pub(crate) fn host_of(&self, name: &str) -> usize {
+        1 + (0..self.settings.nodes).position(|index| node_name(index) == name).unwrap_or_default()
+    }
+
+    /// Starts a node.
+    pub(crate) fn start_identity(&self, identity: &Identity) -> Result<Process> {
+        let source = Source::Node(identity.label.clone());
+        self.process(&identity.label, source, self.node_command(identity))
+    }
+
+    /// A key file beside the group's own.
+    pub(crate) fn another_key(&self, name: &str) -> Result<PathBuf> {
+        let path = self.dir.path().join(name);
+        write_key(&path)?;
+        Ok(path)
+    }
+
+    /// A command that runs on a host, if there are hosts.
+    pub(crate) fn on_host(&self, host: usize, program: &Path) -> Command {
+        match &self.network {
+            None => Command::new(program),
+            Some(network) => network.command(host, program),
+        }
+    }
+
+    /// The address by which a host takes part.
+    fn interface(&self, host: usize) -> String {
+        match &self.network {
+            None => INTERFACE.to_owned(),
+            Some(_) => Network::address(host).to_string(),
+        }
+    }
+
     fn server_command(&self) -> Command {
         let Settings { line, .. } = self.settings;
         let state = self.dir.path().join("state");
-        let mut command = Command::new(&self.programs.terminal_server);
+        let mut command = self.on_host(SERVER_HOST, &self.programs.terminal_server);
         command
             .arg("--serial")
             .arg(format!("{},{line}", self.far.near().display()))
             .args(["--line", LINE, "--group", GROUP, "--name", "lab"])
             .args(["--listen-line", &self.place.listen.to_string()])
-            .args(["--beacon", &self.place.multicast.to_string(), "--interface", INTERFACE])
+            .args(["--beacon", &self.place.multicast.to_string()])
+            .args(["--interface", &self.interface(SERVER_HOST)])
             .arg("--key-file")
             .arg(self.key_file())
             .arg("--state")
             .arg(&state)
+            .arg("--trace")
+            .arg(self.dir.path().join(TRACE))
             .arg("--status")
             .arg(self.status_socket(SERVER))
             .args(["--log-format", "json"])
-            .args(&self.settings.server_arguments);
+            .args(&self.settings.server_arguments)
+            .envs(self.settings.environment.iter().cloned());
         if !state.exists() {
             command.arg("--new-state");
         }
         command
     }
 
-    fn node_command(&self, name: &str) -> Command {
-        let mut command = Command::new(&self.programs.failover_node);
+    fn node_command(&self, identity: &Identity) -> Command {
+        let Identity { label, name, group, key_file, host } = identity;
+        let mut command = self.on_host(*host, &self.programs.failover_node);
         command
-            .args(["--group", GROUP, "--node", name, "--line", LINE])
+            .args(["--group", group, "--node", name, "--line", LINE])
             .arg("--key-file")
-            .arg(self.key_file())
-            .args(["--multicast", &self.place.multicast.to_string(), "--interface", INTERFACE])
+            .arg(key_file)
+            .args(["--multicast", &self.place.multicast.to_string()])
+            .args(["--interface", &self.interface(*host)])
             .args(["--terminal-server", &self.place.listen.to_string()])
             .args(["--profile", &self.settings.profile.to_string()])
             .arg("--status")
-            .arg(self.status_socket(name))
+            .arg(self.status_socket(label))
             .args(["--log-format", "json"])
             .args(&self.settings.node_arguments)
             .arg("--")
             .arg(&self.programs.lab)
             .arg("answerer")
-            .args(self.settings.misdeeds.arguments());
+            .arg("--journal")
+            .arg(self.dir.path().join(JOURNAL))
+            .args(self.settings.misdeeds.arguments())
+            .envs(self.settings.environment.iter().cloned());
         command
     }
 }
@@ -334,7 +423,8 @@ impl Drop for Chain {
         if std::thread::panicking() {
             eprintln!("the logs are kept in {}", self.keep().display());
         }
-        for process in self.nodes.iter_mut().filter_map(|node| node.process.take()) {
+        let nodes = self.nodes.iter_mut().filter_map(|node| node.process.take());
+        for process in nodes.chain(self.others.drain(..)) {
             self.orphans.expect(process.family());
         }
         self.server = None;
@@ -384,6 +474,14 @@ pub const LINE: &str = "line";
 
 const DIR_PREFIX: &str = "linekeeper-lab-";
 const KEY: &str = "key";
+/// What the terminal server has written down of the line.
+const TRACE: &str = "trace";
+/// What the payloads have.
+const JOURNAL: &str = "journal";
+/// The terminal server's host in a network; the nodes' follow.
+pub(crate) const SERVER_HOST: usize = 0;
+/// Hosts for strangers, and for whoever listens.
+const SPARE_HOSTS: usize = 1;
 /// Loopback: a lab shows itself to nobody.
 const INTERFACE: &str = "127.0.0.1";
 /// Ready takes some milliseconds; a debug build on a busy machine takes longer.
@@ -391,7 +489,5 @@ const START: Duration = Duration::from_secs(10);
 const START_ATTEMPTS: u32 = 3;
 /// A payload has half a second to end, a record being written takes some tens of milliseconds.
 const STOP: Duration = Duration::from_secs(5);
-/// How long late answers are awaited: longer than any failover.
-const SETTLE: Duration = Duration::from_secs(2);
 /// A guard whose node is gone ends its payload within milliseconds.
 const GUARDS: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use failover_node::core::profile::Profile;
 use sys::LineSettings;
 
-use crate::answerer::Misdeeds;
+use crate::answerer::{Job, Misdeeds};
 use crate::bench::BenchArgs;
 use crate::bench::floor::Pair;
 use crate::far::Wire;
@@ -59,7 +59,7 @@ pub enum Command {
     },
     /// The nodes' payload: answer the records of a line
     #[command(hide = true)]
-    Answerer(Misdeeds),
+    Answerer(Job),
     /// A process that outlives its parent, if it is let
     #[command(hide = true)]
     Grandchild {

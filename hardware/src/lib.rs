@@ -6,6 +6,7 @@
 //! What there is:
 //! - [`settings`], [`programs`], [`place`]: what a chain is made of, where its programs are, where
 //!   it meets
+//! - [`net`]: hosts of their own on this machine, whose frames can be made to vanish
 //! - [`far`]: the cable and the billing system
 //! - [`process`]: a program, started, listened to and ended whatever happens
 //! - [`answerer`]: the payload that the nodes run
@@ -14,6 +15,7 @@
 //! What happens:
 //! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
 //! - [`history`]: who held the line
+//! - [`ledger`]: whose bytes were on the line, by the terminal server's own record
 //! - [`control`], [`recovery`]: what can be done to the chain, and how it is seen to recover
 //! - [`drill`], [`schedule`], [`session`]: a failure, many of them, a whole run
 //!
@@ -33,6 +35,8 @@ pub mod drill;
 pub mod error;
 pub mod far;
 pub mod history;
+pub mod ledger;
+pub mod net;
 pub mod place;
 pub mod process;
 pub mod program;
@@ -50,6 +54,7 @@ pub use chain::Chain;
 pub use drill::{Drill, Held, Kind};
 pub use error::{LabError, Result};
 pub use far::Wire;
+pub use place::Ground;
 pub use programs::Programs;
 pub use report::{LabReport, Spread, Summary};
 pub use schedule::Schedule;

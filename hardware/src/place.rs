@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::{LabError, Result};
+use crate::net::Network;
 
 /// Where a chain meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,28 @@ pub struct Place {
     pub listen: SocketAddrV4,
 }
 
+/// What a chain stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ground {
+    /// Everything on loopback.
+    #[default]
+    Loopback,
+    /// A host of its own for each program, joined by so many bridges.
+    Network {
+        /// How many.
+        ways: usize,
+    },
+}
+
 impl Place {
+    /// Addresses in a network of the chain's own, where nobody else is.
+    pub fn in_network() -> Self {
+        Self {
+            multicast: SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 1), 4100),
+            listen: SocketAddrV4::new(Network::address(crate::chain::SERVER_HOST), 4000),
+        }
+    }
+
     /// Draws addresses until some are free.
     ///
     /// # Errors

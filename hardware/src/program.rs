@@ -41,7 +41,7 @@ pub enum End {
 pub fn main(cli: Cli) -> Result<End, Failure> {
     match cli.command {
         None => run(&cli.run),
-        Some(Command::Answerer(misdeeds)) => match answerer::run(misdeeds).or_exit(Exit::Io)? {
+        Some(Command::Answerer(job)) => match answerer::run(job).or_exit(Exit::Io)? {
             answerer::Ended::Asked => Ok(End::Usual(Exit::Ok)),
             answerer::Ended::Crashed => Ok(End::Usual(Exit::Software)),
         },

@@ -93,7 +93,9 @@ impl LabReport {
         billing: Option<Report>,
         failures: Vec<String>,
     ) -> Self {
-        let holders = chain.history();
+        let mut holders = chain.history();
+        // What the programs say of themselves, and what was on the line.
+        holders.violations.extend(chain.ledger().violations);
         let pass = failures.is_empty()
             && holders.violations.is_empty()
             && drills.iter().all(Drill::recovered)

@@ -8,6 +8,7 @@ use sys::LineSettings;
 
 use crate::answerer::Misdeeds;
 use crate::far::Wire;
+use crate::place::Ground;
 
 /// What a chain is made of. Start from [`Settings::default`].
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,12 @@ pub struct Settings {
     pub node_arguments: Vec<OsString>,
     /// Further arguments for the terminal server.
     pub server_arguments: Vec<OsString>,
+    /// Further variables for the environment of nodes and terminal server.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What it stands on.
+    pub ground: Ground,
+    /// How long late answers are awaited at the end: longer than any failover.
+    pub settle: Duration,
     /// Whether the directory with the logs stays.
     pub keep: bool,
 }
@@ -46,6 +53,9 @@ impl Default for Settings {
             misdeeds: Misdeeds::default(),
             node_arguments: Vec::new(),
             server_arguments: Vec::new(),
+            environment: Vec::new(),
+            ground: Ground::default(),
+            settle: Duration::from_secs(2),
             keep: false,
         }
     }

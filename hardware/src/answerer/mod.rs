@@ -6,11 +6,14 @@
 //!
 //! - [`replies`]: frames in, frames out, as a value.
 //! - [`misdeeds`]: how it can be made to misbehave.
+//! - [`journal`]: what it says to have offered, for whoever compares it with the line.
 //! - [`run`]: the process.
 
+pub mod journal;
 pub mod misdeeds;
 pub mod replies;
 pub mod run;
 
 pub use misdeeds::Misdeeds;
 pub use replies::Replies;
+pub use run::Job;

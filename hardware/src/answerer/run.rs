@@ -2,18 +2,32 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use bytes::{Buf, BytesMut};
+use clap::Args;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::codec::Decoder;
-use wire::FrameCodec;
+use wire::{Frame, FrameCodec};
 
+use super::journal::Journal;
 use super::misdeeds::{self, Misdeeds};
 use super::replies::Replies;
+
+/// What an answerer is told.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Job {
+    /// What it does wrong.
+    #[command(flatten)]
+    pub misdeeds: Misdeeds,
+    /// Write every answer down in a file of this directory before giving it
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+}
 
 /// How an answerer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,18 +42,20 @@ pub enum Ended {
 ///
 /// # Errors
 /// A stream failed, or what came is no frame for a payload.
-pub fn run(misdeeds: Misdeeds) -> io::Result<Ended> {
+pub fn run(job: Job) -> io::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(serve(misdeeds))
+    runtime.block_on(serve(job))
 }
 
-async fn serve(misdeeds: Misdeeds) -> io::Result<Ended> {
+async fn serve(job: Job) -> io::Result<Ended> {
+    let Job { misdeeds, journal } = job;
+    let journal = journal.as_deref().map(Journal::create).transpose()?;
     if let Some(dir) = &misdeeds.fork_grandchild {
         misdeeds::fork_grandchild(dir)?;
     }
     let stays = misdeeds.ignore_term;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut streams = Streams::open(Replies::new(misdeeds))?;
+    let mut streams = Streams::open(Replies::new(misdeeds), journal)?;
     loop {
         tokio::select! {
             biased;
@@ -77,14 +93,15 @@ struct Streams {
     inbox: BytesMut,
     outbox: BytesMut,
     replies: Replies,
+    journal: Option<Journal>,
 }
 
 impl Streams {
-    fn open(replies: Replies) -> io::Result<Self> {
+    fn open(replies: Replies, journal: Option<Journal>) -> io::Result<Self> {
         let input = watched(io::stdin().as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let output = watched(io::stdout().as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
         let (inbox, outbox) = (BytesMut::new(), BytesMut::new());
-        Ok(Self { input, output, inbox, outbox, replies })
+        Ok(Self { input, output, inbox, outbox, replies, journal })
     }
 
     /// Reads what is there and answers it; `false` at the end of the input.
@@ -99,12 +116,18 @@ impl Streams {
                 Err(error) => return Err(error.into()),
             }
             while let Some(frame) = FrameCodec.decode(&mut self.inbox).map_err(io::Error::other)? {
+                self.note(&frame)?;
                 self.replies.handle_frame(frame).map_err(io::Error::other)?;
                 while let Some(reply) = self.replies.poll_frame() {
+                    self.note(&reply)?;
                     reply.encode(&mut self.outbox);
                 }
             }
         }
+    }
+
+    fn note(&mut self, frame: &Frame) -> io::Result<()> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.note(frame))
     }
 
     /// Writes what the output takes.
