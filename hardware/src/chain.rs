@@ -200,7 +200,12 @@ impl Chain {
     /// What was on the line by the terminal server's own record, and who had offered it. Whole
     /// only when the terminal server has ended.
     pub fn ledger(&self) -> Ledger {
-        Ledger::read(&self.dir.path().join(TRACE), &self.dir.path().join(JOURNAL))
+        Ledger::read(&self.trace(), &self.dir.path().join(JOURNAL))
+    }
+
+    /// The terminal server's own record of the line.
+    pub(crate) fn trace(&self) -> PathBuf {
+        self.dir.path().join(TRACE)
     }
 
     /// All that happened so far.
@@ -380,7 +385,7 @@ impl Chain {
             .arg("--state")
             .arg(&state)
             .arg("--trace")
-            .arg(self.dir.path().join(TRACE))
+            .arg(self.trace())
             .arg("--status")
             .arg(self.status_socket(SERVER))
             .args(["--log-format", "json"])

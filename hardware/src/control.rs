@@ -196,6 +196,13 @@ impl Chain {
                 let moment = self.restart_terminal_server().await?;
                 self.recovery(kind, SERVER.to_owned(), held, moment).await
             }
+            Kind::PowerLoss
+            | Kind::CutFromServer
+            | Kind::Partition
+            | Kind::KillServer
+            | Kind::KillAll => {
+                return Err(LabError::Misuse(format!("{kind} is a drill of its own")));
+            }
         };
         self.timeline().did(Deed::Drilled(Box::new(drill.clone())));
         if matches!(kind, Kind::Kill | Kind::KillStandby) {
@@ -262,7 +269,7 @@ impl Chain {
         })
     }
 
-    fn holder(&self) -> Result<Held> {
+    pub(crate) fn holder(&self) -> Result<Held> {
         self.coordinator().ok_or_else(|| LabError::Misuse("nobody has the line".to_owned()))
     }
 

@@ -56,6 +56,13 @@ pub enum Deed {
         /// Its number.
         pid: u32,
     },
+    /// Frames vanish from now on.
+    Cut {
+        /// Which ones, in words.
+        what: String,
+    },
+    /// No frames vanish any more.
+    Healed,
     /// A drill is over.
     Drilled(Box<Drill>),
     /// Something to know.

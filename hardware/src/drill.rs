@@ -24,6 +24,16 @@ pub enum Kind {
     KillStandby,
     /// SIGTERM to the terminal server, which is then started again.
     RestartServer,
+    /// The coordinator's frames vanish, and then it is killed.
+    PowerLoss,
+    /// The coordinator and the terminal server do not hear each other.
+    CutFromServer,
+    /// The hosts fall into halves.
+    Partition,
+    /// SIGKILL to the terminal server, which is started again at some time.
+    KillServer,
+    /// SIGKILL to all nodes, which are then started again.
+    KillAll,
 }
 
 /// Who has the line.
@@ -71,7 +81,7 @@ pub struct Drill {
 }
 
 impl Kind {
-    /// All kinds, in the order of tables.
+    /// The kinds of a usual run, which need no network, in the order of tables.
     pub const ALL: [Self; 6] = [
         Self::Kill,
         Self::Stop,
@@ -98,6 +108,11 @@ impl fmt::Display for Kind {
             Self::HandOver => "planned hand-over",
             Self::KillStandby => "kill -9 of a standby",
             Self::RestartServer => "restart of the terminal server",
+            Self::PowerLoss => "power loss of the coordinator",
+            Self::CutFromServer => "coordinator cut from the terminal server",
+            Self::Partition => "partition",
+            Self::KillServer => "kill -9 of the terminal server",
+            Self::KillAll => "kill -9 of all nodes",
         })
     }
 }

@@ -16,12 +16,13 @@
 //! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
 //! - [`history`]: who held the line
 //! - [`ledger`]: whose bytes were on the line, by the terminal server's own record
-//! - [`control`], [`recovery`]: what can be done to the chain, and how it is seen to recover
+//! - [`control`], [`cuts`], [`recovery`]: what can be done to the chain, and how it is seen to recover
 //! - [`drill`], [`schedule`], [`session`]: a failure, many of them, a whole run
 //!
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
 //! - [`cli`], [`program`]: the binary
+//! - [`drills`]: every failure that there is a promise for, in networks of their own
 //! - [`mod@bench`]: the terminal server's speed and cost beside others
 //! - [`error`]: why the lab cannot go on
 
@@ -30,8 +31,10 @@ pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod control;
+pub mod cuts;
 pub mod deed;
 pub mod drill;
+pub mod drills;
 pub mod error;
 pub mod far;
 pub mod history;

@@ -22,6 +22,23 @@ impl Chain {
         self.timeline().wait(beginning, within, "the first grant", granted).await
     }
 
+    /// Waits until anybody holds the line.
+    ///
+    /// # Errors
+    /// Nobody does in time.
+    pub async fn wait_for_holder(&self, within: Duration) -> Result<Held> {
+        let deadline = sys::boottime() + within;
+        loop {
+            if let Some(held) = self.coordinator() {
+                return Ok(held);
+            }
+            if sys::boottime() > deadline {
+                return Err(LabError::Late { what: "a holder of the line".to_owned(), within });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits until a node holds the line and its payload has its first input.
     ///
     /// # Errors
@@ -149,3 +166,5 @@ impl Chain {
 
 /// What has not recovered a lease and this later has failed, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at who has the line.
+const LOOK: Duration = Duration::from_millis(10);

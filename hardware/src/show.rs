@@ -110,7 +110,7 @@ fn drills(report: &LabReport) -> Table {
 }
 
 /// `2.1 / 40 ms`, or one figure if there is but one.
-fn median_and_worst(spread: Option<Spread>) -> String {
+pub(crate) fn median_and_worst(spread: Option<Spread>) -> String {
     match spread {
         None => "-".to_owned(),
         Some(Spread { median, max }) if median == max => short(max),
@@ -146,6 +146,8 @@ fn deed_text(deed: &Deed, detail: Detail) -> Option<String> {
         Deed::CrashedPayload { node, .. } => format!("crashes the payload of {node}"),
         Deed::AskedToHandOver { node } => format!("asks {node} to hand over"),
         Deed::AskedToEnd { program, .. } => format!("SIGTERM {program}"),
+        Deed::Cut { what } => format!("cuts {what}"),
+        Deed::Healed => "heals the network".to_owned(),
         Deed::Drilled(drill) => drilled(drill),
         Deed::Note { text } => text.clone(),
     })

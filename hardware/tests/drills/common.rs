@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use billing::numbered::frame::ANSWER_LEN;
-use lab::{Chain, LabReport, Programs, Settings, Spread, session};
+use lab::drills::{Case, Outcome, Plan, missing};
+use lab::{Chain, LabReport, Programs, Settings, Spread, Timeline, session};
 
 /// The lab's own program.
 pub(crate) const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -45,6 +46,24 @@ pub(crate) async fn chain_of(settings: Settings) -> Chain {
     let mut chain = laid.await.unwrap();
     session::begin(&mut chain).await.unwrap();
     chain
+}
+
+/// Does a drill in a network of its own and judges it: nothing lost or doubled, never two holders, no
+/// needless move, every byte with its owner, and within the bound where there is one. `None` where
+/// this machine has not what it needs.
+pub(crate) async fn drill(case: Case, plan: &Plan) -> Option<Outcome> {
+    if let Some(need) = missing(case) {
+        let required = std::env::var_os("LINEKEEPER_CI").is_some_and(|value| value == "1");
+        assert!(!required, "{need} is missing, and LINEKEEPER_CI=1 demands it");
+        println!("skipped: needs root and iproute2, and here {need} is missing");
+        return None;
+    }
+    let _turn = Turn::take();
+    let outcome = lab::drills::run(case, plan, programs(), Timeline::default()).await.unwrap();
+    println!("{case}, {} nodes, {}: {}", plan.nodes, plan.profile, lab::drills::table::line(&outcome));
+    assert_eq!(outcome.faults, [""; 0], "{case}: {outcome:#?}");
+    assert!(outcome.late().is_none_or(|late| late <= BUSY), "{case}: {outcome:#?}");
+    Some(outcome)
 }
 
 /// Ends the run; nothing may have been lost, doubled, torn, reordered or mixed, and never may two
