@@ -13,6 +13,8 @@ use sys::LineSettings;
 use crate::answerer::{Job, Misdeeds};
 use crate::bench::BenchArgs;
 use crate::bench::floor::Pair;
+use crate::drills::cli::DrillsArgs;
+use crate::ear::EarArgs;
 use crate::far::Wire;
 use crate::settings::{MAX_NODES, Settings};
 
@@ -44,6 +46,11 @@ pub struct Cli {
 pub enum Command {
     /// Measure the terminal server beside a floor, ser2net and socat
     Bench(BenchArgs),
+    /// Drill every failure that there is a promise for, on hosts of their own; needs root and iproute2
+    Drills(DrillsArgs),
+    /// Listen to heartbeats and beacons until killed
+    #[command(hide = true)]
+    Ear(EarArgs),
     /// The floor: copies between TCP and devices until it is killed
     #[command(hide = true)]
     Floor {
@@ -214,6 +221,10 @@ Examples:
 
   The terminal server's speed and cost beside ser2net, socat and a floor; some minutes:
       cargo lab bench
+
+  Every failure that there is a promise for, on hosts of their own; as root, half an hour:
+      cargo lab drills
+      cargo lab drills --short --only kill,stop,partition
 
   Over two USB adapters joined by a null-modem cable (not run on hardware yet):
       cargo lab --serial /dev/ttyUSB0 --far /dev/ttyUSB1

@@ -103,6 +103,20 @@ impl Chain {
         self.timeline().wait(moment, START, format!("{label}'s start"), ready).await
     }
 
+    /// Has somebody on the spare host listen to heartbeats and beacons.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_ear(&mut self) -> Result<()> {
+        let host = self.spare_host();
+        let mut command = self.on_host(host, self.payload_program());
+        command.arg("ear").arg(self.place().multicast.to_string());
+        command.arg(Network::address(host).to_string());
+        let process = self.process(EAR, Source::Node(EAR.to_owned()), command)?;
+        self.others.push(process);
+        Ok(())
+    }
+
     /// Ends all strangers.
     pub fn end_strangers(&mut self) {
         for process in self.others.drain(..) {
@@ -115,4 +129,6 @@ impl Chain {
     }
 }
 
+/// The listener's name in the lab.
+pub(crate) const EAR: &str = "ear";
 const START: Duration = Duration::from_secs(10);

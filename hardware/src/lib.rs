@@ -7,6 +7,7 @@
 //! - [`settings`], [`programs`], [`place`]: what a chain is made of, where its programs are, where
 //!   it meets
 //! - [`net`]: hosts of their own on this machine, whose frames can be made to vanish
+//! - [`ear`]: listens to heartbeats and beacons
 //! - [`far`]: the cable and the billing system
 //! - [`process`]: a program, started, listened to and ended whatever happens
 //! - [`answerer`]: the payload that the nodes run
@@ -21,6 +22,7 @@
 //!
 //! What comes of it:
 //! - [`report`], [`show`]: for machines, for people
+//! - [`document`], [`drawing`]: pages with tables, pictures
 //! - [`cli`], [`program`]: the binary
 //! - [`drills`]: every failure that there is a promise for, in networks of their own
 //! - [`mod@bench`]: the terminal server's speed and cost beside others
@@ -33,8 +35,11 @@ pub mod cli;
 pub mod control;
 pub mod cuts;
 pub mod deed;
+pub mod document;
+pub mod drawing;
 pub mod drill;
 pub mod drills;
+pub mod ear;
 pub mod error;
 pub mod far;
 pub mod history;

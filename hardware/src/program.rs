@@ -15,15 +15,23 @@ use crate::bench::{self, BenchArgs};
 use crate::chain::Chain;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::deed::Deed;
+use crate::drills::cli::DrillsArgs;
+use crate::error::LabError;
 use crate::programs::Programs;
 use crate::report::LabReport;
 use crate::schedule::Schedule;
 use crate::session;
 use crate::show::{self, Detail};
 use crate::timeline::{Entry, Timeline};
+use crate::{document, drills, ear, net};
 
 /// The program's name in messages.
 pub const PROGRAM: &str = "lab";
+
+/// The name of the bench's table in its page.
+const BENCH: &str = "bench";
+/// Likewise, of the drills'.
+const DRILLS: &str = "drills";
 
 /// How the program ends, besides the ends that all programs have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,11 @@ pub fn main(cli: Cli) -> Result<End, Failure> {
             answerer::Ended::Crashed => Ok(End::Usual(Exit::Software)),
         },
         Some(Command::Bench(args)) => measure(args),
+        Some(Command::Drills(args)) => drill(&args),
+        Some(Command::Ear(args)) => {
+            ear::listen(args).or_exit(Exit::Io)?;
+            Ok(End::Usual(Exit::Ok))
+        }
         Some(Command::Floor { pairs }) => {
             bench::floor::run(&pairs).or_exit(Exit::Io)?;
             Ok(End::Usual(Exit::Ok))
@@ -94,7 +107,7 @@ fn run(args: &RunArgs) -> Result<End, Failure> {
 /// Runs the bench on a thread of its own, so that a signal can end it at any time.
 fn measure(args: BenchArgs) -> Result<End, Failure> {
     if let Some(page) = &args.doc {
-        bench::document::check(page).or_exit(Exit::Io)?;
+        document::check(page, BENCH).or_exit(Exit::Io)?;
     }
     let programs = Programs::find(args.bin_dir.as_deref()).or_exit(Exit::Unavailable)?;
     let dir =
@@ -130,10 +143,53 @@ fn measure(args: BenchArgs) -> Result<End, Failure> {
         fs::write(path, bench::plot::svg(&report)).or_exit(Exit::CannotCreate)?;
     }
     if let Some(path) = &args.doc {
-        bench::document::rewrite(path, &bench::table::markdown(&report)).or_exit(Exit::Io)?;
+        document::rewrite(path, BENCH, &bench::table::markdown(&report)).or_exit(Exit::Io)?;
     }
     let harm = report.faults.iter().any(|fault| fault.contender == bench::Contender::Ours);
     Ok(End::Usual(if harm { Exit::Negative } else { Exit::Ok }))
+}
+
+/// Drills every failure, on one thread like [`run`].
+fn drill(args: &DrillsArgs) -> Result<End, Failure> {
+    if let Some(need) = net::tools::missing() {
+        let text = format!("the drills need {need}: they make networks of their own");
+        return Err(Failure::new(Exit::Unavailable, text));
+    }
+    if let Some(page) = &args.doc {
+        document::check(page, DRILLS).or_exit(Exit::Io)?;
+    }
+    let programs = Programs::find(args.bin_dir.as_deref()).or_exit(Exit::Unavailable)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.or_exit(Exit::OsError)?.block_on(async {
+        let mut signals = Signals::listen().or_exit(Exit::OsError)?;
+        let work = async {
+            let report = drills::suite::all(args, &programs).await?;
+            let picture = match &args.svg {
+                Some(path) => Some((path, drills::suite::draw(args, &programs).await?)),
+                None => None,
+            };
+            Ok::<_, LabError>((report, picture))
+        };
+        tokio::select! {
+            biased;
+            // The chain and its network are dropped here.
+            () = interrupted(&mut signals) => Ok(None),
+            done = work => done.or_exit(Exit::Unavailable).map(Some),
+        }
+    })?;
+    let Some((report, picture)) = done else { return Ok(End::Interrupted) };
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).or_exit(Exit::Software)? + "\n",
+        false => drills::table::render(&report),
+    };
+    write_out(write!(anstream::stdout(), "{text}"))?;
+    if let Some((path, picture)) = picture {
+        fs::write(path, picture).or_exit(Exit::CannotCreate)?;
+    }
+    if let Some(path) = &args.doc {
+        document::rewrite(path, DRILLS, &drills::table::markdown(&report)).or_exit(Exit::Io)?;
+    }
+    Ok(End::Usual(if report.pass() { Exit::Ok } else { Exit::Negative }))
 }
 
 async fn interrupted(signals: &mut Signals) {

@@ -78,7 +78,11 @@ fn offer(text: &str) -> Option<Offer> {
         ["frame", position, bytes] => Some((position.parse().ok()?, from_hex(bytes)?)),
         _ => None,
     };
-    Some(Offer { epoch, position: position.parse().ok()?, frames: lines.filter_map(frame).collect() })
+    Some(Offer {
+        epoch,
+        position: position.parse().ok()?,
+        frames: lines.filter_map(frame).collect(),
+    })
 }
 
 /// Bytes from pairs of digits.

@@ -7,7 +7,7 @@
 //! - `bulk`, `trip`, [`next`], `swap`, `many`, `stalled`: what is measured
 //! - [`suite`]: all of it in a row
 //! - [`figures`]: what came out
-//! - [`table`], [`plot`], [`document`]: for people
+//! - [`table`], [`plot`]: for people
 //! - [`cli`]: the command line
 
 mod bulk;
@@ -15,7 +15,6 @@ pub mod cli;
 mod client;
 pub mod contender;
 mod device;
-pub mod document;
 pub mod figures;
 pub mod floor;
 mod many;

@@ -5,23 +5,20 @@ use std::fmt::Write as _;
 use super::contender::Contender;
 use super::figures::{BenchReport, Row, Unit};
 use super::table::figure;
+use crate::drawing;
 
 /// An SVG that can be read on light and on dark pages.
 pub fn svg(report: &BenchReport) -> String {
     let rows: Vec<_> = report.rows.iter().filter(|row| is_drawn(row)).collect();
     let height = rows.iter().map(|row| panel_height(row)).sum::<f64>() + TOP;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-         width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
-         aria-label=\"Figures of the terminal server beside others\">\n{STYLE}"
-    );
+    let label = "Figures of the terminal server beside others";
+    let mut text = drawing::begin(WIDTH, height, label, STYLE);
     let mut y = TOP;
     for row in rows {
         panel(&mut text, row, y);
         y += panel_height(row);
     }
-    text += "</svg>\n";
-    text
+    text + drawing::END
 }
 
 /// What there is something to compare in.
@@ -76,11 +73,9 @@ fn panel(text: &mut String, row: &Row, top: f64) {
     }
 }
 
-const STYLE: &str = "<style>\
-text{font:12px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:13px}\
-.note{font-weight:400;fill:#6e7781}.floor{fill:#8c959f}.ours{fill:#1a7f5a}.others{fill:#c77d2e}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#8d96a0}.floor{fill:#6e7681}\
-.ours{fill:#3fb98a}.others{fill:#d29a55}}</style>\n";
+const STYLE: &str = "\
+.floor{fill:#8c959f}.ours{fill:#1a7f5a}.others{fill:#c77d2e}\
+@media(prefers-color-scheme:dark){.floor{fill:#6e7681}.ours{fill:#3fb98a}.others{fill:#d29a55}}";
 const WIDTH: f64 = 760.0;
 /// Left of the bars.
 const LABEL: f64 = 120.0;

@@ -21,6 +21,8 @@ pub struct Plan {
     pub comings: Duration,
     /// How long nothing happens.
     pub quiet: Duration,
+    /// Whether heartbeats and beacons are written down.
+    pub listen: bool,
     /// Seed of the moments of failure.
     pub seed: u64,
 }
@@ -36,6 +38,7 @@ impl Plan {
             gone: seconds("LINEKEEPER_GONE", 60),
             comings: seconds("LINEKEEPER_COMINGS", 60),
             quiet: seconds("LINEKEEPER_QUIET", 600),
+            listen: false,
             seed: 1,
         }
     }

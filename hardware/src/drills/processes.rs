@@ -21,7 +21,12 @@ pub(crate) async fn again(chain: &mut Chain, plan: &Plan, kind: Kind) -> Result<
     let mut schedule = Schedule::only(kind, plan.times, plan.seed);
     let mut found = Found::default();
     while let Some(drill) = schedule.next(chain).await {
-        found.drills.push(drill?);
+        let drill = drill?;
+        let stays = drill.after.as_ref().is_some_and(|after| after.node == drill.before.node);
+        if drill.recovered() && stays != (kind == Kind::CrashPayload) {
+            found.faults.push(format!("{kind}: not the right node has the line after it"));
+        }
+        found.drills.push(drill);
     }
     Ok(found)
 }

@@ -45,6 +45,11 @@ pub async fn run(
     let settings = settings(case, plan, &scratch)?;
     let mut chain = Chain::lay(settings, programs, timeline).await?;
     session::begin(&mut chain).await?;
+    if plan.listen {
+        chain.start_ear()?;
+        // Some heartbeats before the failure.
+        chain.settle().await;
+    }
     let found = match done(case, &mut chain, plan, &scratch).await {
         Ok(found) => found,
         Err(error) => Found { faults: vec![error.to_string()], ..Found::default() },

@@ -101,9 +101,10 @@ impl<'a> Checker<'a> {
             self.find(format!("nobody had the line for the bytes from {at} on"));
             return bytes.len();
         };
-        let frame = owner.frames.iter().find(|(from, frame)| {
-            (*from..*from + frame.len() as u64).contains(&at)
-        });
+        let frame = owner
+            .frames
+            .iter()
+            .find(|(from, frame)| (*from..*from + frame.len() as u64).contains(&at));
         let Some((from, frame)) = frame else {
             self.find(format!("{} never offered the bytes from {at} on", owner.epoch));
             return bytes.len();
@@ -261,7 +262,8 @@ mod tests {
             let (at, length) = (story.offers[one].position, story.offers[one].frames[0].1.len());
             let stale: Vec<_> = (0..length).map(|n| !story.offers[one].frames[0].1[n]).collect();
             story.offers[one - 1].frames.push((at, stale.clone()));
-            let row = story.rows.iter_mut().find(|row| matches!(row, Row::Output(p, _) if *p == at));
+            let row =
+                story.rows.iter_mut().find(|row| matches!(row, Row::Output(p, _) if *p == at));
             *row.unwrap() = Row::Output(at, stale);
         }),
         ("a record begun after its grant", |story, draw| {

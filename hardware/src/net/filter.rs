@@ -154,7 +154,9 @@ mod tests {
             at += 1;
             match code {
                 0x30 => a = u32::from(frame[k as usize]),
-                0x28 => a = u32::from(u16::from_be_bytes([frame[k as usize], frame[k as usize + 1]])),
+                0x28 => {
+                    a = u32::from(u16::from_be_bytes([frame[k as usize], frame[k as usize + 1]]))
+                }
                 0x20 if k == RANDOM => a = random,
                 0x05 => at += k as usize,
                 0x15 => at += if a == k { yes } else { no } as usize,

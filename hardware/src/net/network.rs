@@ -131,9 +131,9 @@ impl Network {
     pub fn apart(&self, hosts: &[usize]) -> Vec<Loss> {
         let others = |host: &usize| !hosts.contains(host);
         let pairs = hosts.iter().flat_map(|one| {
-            (0..self.hosts()).filter(others).flat_map(|other| {
-                [Loss::cut(*one, other), Loss::cut(other, *one)]
-            })
+            (0..self.hosts())
+                .filter(others)
+                .flat_map(|other| [Loss::cut(*one, other), Loss::cut(other, *one)])
         });
         pairs.collect()
     }

@@ -42,7 +42,7 @@ pub(crate) async fn chain(nodes: usize) -> Chain {
 
 /// A chain that serves.
 pub(crate) async fn chain_of(settings: Settings) -> Chain {
-    let laid = Chain::lay(settings, programs(), lab::Timeline::default());
+    let laid = Chain::lay(settings, programs(), Timeline::default());
     let mut chain = laid.await.unwrap();
     session::begin(&mut chain).await.unwrap();
     chain
@@ -60,7 +60,12 @@ pub(crate) async fn drill(case: Case, plan: &Plan) -> Option<Outcome> {
     }
     let _turn = Turn::take();
     let outcome = lab::drills::run(case, plan, programs(), Timeline::default()).await.unwrap();
-    println!("{case}, {} nodes, {}: {}", plan.nodes, plan.profile, lab::drills::table::line(&outcome));
+    println!(
+        "{case}, {} nodes, {}: {}",
+        plan.nodes,
+        plan.profile,
+        lab::drills::table::line(&outcome)
+    );
     assert_eq!(outcome.faults, [""; 0], "{case}: {outcome:#?}");
     assert!(outcome.late().is_none_or(|late| late <= BUSY), "{case}: {outcome:#?}");
     Some(outcome)

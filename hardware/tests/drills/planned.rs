@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lab::answerer::Misdeeds;
 use lab::{Kind, Schedule, Settings, session};
 use sys::process::Signal;
 
@@ -22,18 +21,6 @@ async fn a_planned_hand_over_moves_the_line_and_loses_nothing() {
     measured("hand-over, unserved since the question", unserved, "20 ms + a frame");
     assert!(unserved.median <= Duration::from_millis(100), "{unserved:?}");
     assert!(unserved.max <= Duration::from_millis(20) + BUSY, "{unserved:?}");
-}
-
-#[tokio::test]
-async fn a_payload_that_will_not_end_delays_a_hand_over_by_its_grace_and_no_more() {
-    let _turn = Turn::take();
-    let misdeeds = Misdeeds { ignore_term: true, ..Misdeeds::default() };
-    let mut chain = chain_of(Settings { nodes: 2, misdeeds, ..Settings::default() }).await;
-    let report = session::drill(&mut chain, Schedule::only(Kind::HandOver, 1, 3)).await;
-    assert_clean(&report);
-    let unserved = report.kinds[0].unserved.unwrap();
-    measured("hand-over of a payload that stays, unserved", unserved, "500 ms + 20 ms");
-    assert!(unserved.max <= Duration::from_millis(520) + BUSY, "{unserved:?}");
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use failover_node::core::profile::Profile;
 use lab::answerer::{Misdeeds, misdeeds};
+use lab::drills::{Case, Plan};
 use lab::{Chain, Kind, Settings, session};
 use sys::boottime;
 use sys::process::{Signal, Waiter, open_pidfd};
 
-use crate::common::{BUSY, Turn, assert_clean, chain_of, measured, programs};
+use crate::common::{BUSY, Turn, assert_clean, chain_of, drill, measured, programs};
 
 /// A chain whose payloads have grandchildren that leave traces in a directory.
 async fn with_grandchildren(nodes: usize) -> (Chain, tempfile::TempDir) {
@@ -40,33 +42,17 @@ fn only_trace(dir: &tempfile::TempDir) -> misdeeds::Trace {
 
 #[tokio::test]
 async fn i1_i7_a_stopped_coordinator_is_replaced_its_payload_ends_and_it_writes_nothing_more() {
-    let _turn = Turn::take();
-    let (mut chain, dir) = with_grandchildren(2).await;
-    let lease = chain.settings().profile.lease;
-    let held = chain.coordinator().unwrap();
-    let payload = end_of(chain.payload(&held.node).unwrap());
-    let grandchild = only_trace(&dir).pid;
-    let drill = chain.drill_stop(Duration::from_secs(3)).await.unwrap();
-    assert!(drill.recovered(), "{drill:?}");
-    assert_ne!(drill.after.as_ref().unwrap().node, held.node);
-    let payload = payload.join().unwrap() - drill.at;
-    let traces = misdeeds::traces(dir.path());
-    let last = traces.iter().find(|trace| trace.pid == grandchild).unwrap();
-    let grandchild = last.at.saturating_sub(drill.at);
-    let unserved = drill.unserved.unwrap();
-    println!("SIGSTOP: replaced after {unserved:.1?} (goal: 500 ms)");
-    println!(
-        "SIGSTOP: its payload ended after {payload:.1?}, the grandchild wrote last after {grandchild:.1?} (goal: lease + 50 ms)"
-    );
-    assert!(unserved <= Duration::from_millis(500) + BUSY, "{unserved:?}");
-    assert!(payload <= lease + Duration::from_millis(50) + BUSY, "{payload:?}");
-    assert!(grandchild <= lease + Duration::from_millis(50) + BUSY, "{grandchild:?}");
-    // After waking: not a byte, which the count of bytes at the billing system shows.
-    let server = chain.server_status().unwrap();
-    println!("SIGSTOP: stale frames refused: {}", server["lines"][0]["counters"]["stale_output"]);
-    let report = session::conclude(&mut chain, vec![drill], Vec::new()).await;
-    assert_clean(&report);
-    assert_eq!(report.holders.tenures.len(), 2);
+    drill(Case::Stop, &Plan::short()).await;
+}
+
+#[tokio::test]
+async fn i1_i7_a_stopped_coordinator_is_replaced_in_the_fast_profile_and_among_three() {
+    drill(Case::Stop, &Plan { nodes: 3, profile: Profile::FAST, ..Plan::short() }).await;
+}
+
+#[tokio::test]
+async fn i7_a_payload_that_refuses_to_die_has_ended_before_the_next_grant() {
+    drill(Case::Stubborn, &Plan::short()).await;
 }
 
 #[tokio::test]
