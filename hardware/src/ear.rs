@@ -1,4 +1,4 @@
-//! Who listens to heartbeats and beacons, and writes down when which host sent one.
+//! Who listens to heartbeats and beacons, and writes down when which host sent one; or sends one.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -14,13 +14,21 @@ pub struct EarArgs {
     pub multicast: SocketAddrV4,
     /// This host's address.
     pub interface: Ipv4Addr,
+    /// Send one datagram instead.
+    #[arg(long)]
+    pub call: bool,
 }
 
 /// Writes lines as those of the programs' JSON logs, until nobody reads them.
 ///
 /// # Errors
-/// The group cannot be joined.
+/// The group cannot be joined, or not be sent to.
 pub fn listen(args: EarArgs) -> io::Result<()> {
+    if args.call {
+        // From this address, and so from its interface.
+        let socket = UdpSocket::bind((args.interface, 0))?;
+        return socket.send_to(b"here", args.multicast).map(drop);
+    }
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, args.multicast.port()))?;
     socket.join_multicast_v4(args.multicast.ip(), &args.interface)?;
     let mut datagram = [0; 2048];

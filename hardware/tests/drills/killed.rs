@@ -37,7 +37,10 @@ async fn a_crashed_payload_is_replaced_on_the_same_node_under_a_new_grant() {
 async fn payloads_that_crash_again_and_again_lose_nothing_and_the_other_node_is_tried() {
     let _turn = Turn::take();
     let misdeeds = Misdeeds { crash_after: Some(3), ..Misdeeds::default() };
-    let mut chain = chain_of(Settings { nodes: 2, misdeeds, ..Settings::default() }).await;
+    // Payloads that crash are started again later and later, so late answers are awaited for long.
+    let settle = Duration::from_secs(30);
+    let settings = Settings { nodes: 2, misdeeds, settle, ..Settings::default() };
+    let mut chain = chain_of(settings).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let report = session::conclude(&mut chain, Vec::new(), Vec::new()).await;
     assert_clean(&report);

@@ -12,6 +12,7 @@ mod deceit;
 mod intrusion;
 mod killed;
 mod loss;
+mod network;
 mod partition;
 mod planned;
 mod power;
