@@ -57,8 +57,8 @@ impl DrillsArgs {
         if self.nodes.is_some() || self.profile.is_some() || !case.is_decisive() {
             return vec![usual];
         }
-        let fast = Plan { profile: Profile::FAST, ..usual.clone() };
-        let more = [3, 5].map(|nodes| Plan { nodes, ..usual.clone() });
+        let fast = Plan { profile: Profile::FAST, ..self.usual() };
+        let more = [3, 5].map(|nodes| Plan { nodes, ..self.usual() });
         [usual, fast].into_iter().chain(more).collect()
     }
 

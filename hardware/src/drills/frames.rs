@@ -27,7 +27,7 @@ pub(crate) async fn power(chain: &mut Chain, plan: &Plan) -> Result<Found> {
 }
 
 /// The coordinator and the terminal server do not hear each other; the nodes do.
-pub(crate) async fn from_server(chain: &mut Chain, plan: &Plan) -> Result<Found> {
+pub(crate) async fn from_server(chain: &Chain, plan: &Plan) -> Result<Found> {
     let mut found = Found::default();
     for _ in 0..plan.times {
         let held = chain.holder()?;
@@ -52,7 +52,7 @@ fn note_stay(found: &mut Found, drill: &Drill) {
 
 /// Datagrams vanish from the coordinator to the others, the other way, both ways. Beacons of the
 /// terminal server pass.
-pub(crate) async fn one_way(chain: &mut Chain, plan: &Plan) -> Result<Found> {
+pub(crate) async fn one_way(chain: &Chain, plan: &Plan) -> Result<Found> {
     let held = chain.holder()?;
     let one = chain.host_of(&held.node);
     let others: Vec<_> = chain.node_hosts().into_iter().filter(|host| *host != one).collect();
@@ -73,7 +73,7 @@ pub(crate) async fn one_way(chain: &mut Chain, plan: &Plan) -> Result<Found> {
 
 /// The hosts fall into halves, the terminal server in one of them: every way there is, healed each
 /// time.
-pub(crate) async fn partition(chain: &mut Chain, plan: &Plan) -> Result<Found> {
+pub(crate) async fn partition(chain: &Chain, plan: &Plan) -> Result<Found> {
     let mut found = Found::default();
     let (mut kept, mut moved, mut vacant) = (0, 0, 0);
     // Every set of nodes but the empty one, on the side without the terminal server.
@@ -116,12 +116,7 @@ pub(crate) async fn partition(chain: &mut Chain, plan: &Plan) -> Result<Found> {
 }
 
 /// A share of all frames of a kind is lost, everywhere.
-pub(crate) async fn loss(
-    chain: &mut Chain,
-    plan: &Plan,
-    what: Traffic,
-    percent: u8,
-) -> Result<Found> {
+pub(crate) async fn loss(chain: &Chain, plan: &Plan, what: Traffic, percent: u8) -> Result<Found> {
     let hosts: Vec<_> = std::iter::once(SERVER_HOST).chain(chain.node_hosts()).collect();
     let pairs = hosts.iter().flat_map(|from| hosts.iter().map(move |to| (*from, *to)));
     let pairs = pairs.filter(|(from, to)| from != to);

@@ -47,10 +47,10 @@ impl Plan {
     pub fn short() -> Self {
         Self {
             times: 3,
-            disturbed: Duration::from_secs(3),
-            gone: seconds("LINEKEEPER_GONE", 5),
-            comings: seconds("LINEKEEPER_COMINGS", 8),
-            quiet: seconds("LINEKEEPER_QUIET", 5),
+            disturbed: Duration::from_secs(2),
+            gone: seconds("LINEKEEPER_GONE", 4),
+            comings: seconds("LINEKEEPER_COMINGS", 6),
+            quiet: seconds("LINEKEEPER_QUIET", 4),
             ..Self::full()
         }
     }

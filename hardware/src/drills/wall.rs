@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Doing, LabError, Result};
 
@@ -61,8 +62,7 @@ impl Wall {
         let output = output.doing(|| "start date".to_owned())?;
         let seen = String::from_utf8_lossy(&output.stdout).trim().parse::<i64>();
         let seen = seen.map_err(|error| LabError::Line(format!("date: {error}")))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Ok(seen - i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+        Ok(seen - clock_gettime(ClockId::Realtime).tv_sec)
     }
 }
 

@@ -26,7 +26,7 @@ fn row(line: &str) -> Option<Row> {
     // The time of the day may step, so the order of rows is all that counts.
     let (_, row) = line.split_once(' ')?;
     if let Some(output) = row.strip_prefix("> ") {
-        let (position, rest) = output.trim_start().split_once("  ").unwrap_or((output.trim(), ""));
+        let (position, rest) = output.trim_start().split_once("  ")?;
         let is_pair = |word: &&str| word.len() == 2 && word.bytes().all(|b| b.is_ascii_hexdigit());
         // Hex and meaning stand in columns; the meaning begins behind two spaces.
         let hex = rest.split("  ").next().unwrap_or_default();

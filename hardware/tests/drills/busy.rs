@@ -8,5 +8,5 @@ use crate::common::drill;
 
 #[tokio::test]
 async fn all_cores_busy_is_no_failover() {
-    drill(Case::Busy, &Plan { disturbed: Duration::from_secs(10), ..Plan::short() }).await;
+    drill(Case::Busy, &Plan { disturbed: Duration::from_secs(8), ..Plan::short() }).await;
 }

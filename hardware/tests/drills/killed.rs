@@ -41,7 +41,7 @@ async fn payloads_that_crash_again_and_again_lose_nothing_and_the_other_node_is_
     let settle = Duration::from_secs(30);
     let settings = Settings { nodes: 2, misdeeds, settle, ..Settings::default() };
     let mut chain = chain_of(settings).await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let report = session::conclude(&mut chain, Vec::new(), Vec::new()).await;
     assert_clean(&report);
     let tenures = &report.holders.tenures;

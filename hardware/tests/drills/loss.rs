@@ -8,7 +8,7 @@ use crate::common::drill;
 
 /// Long enough for some unlucky ones in a row.
 fn long() -> Plan {
-    Plan { disturbed: Duration::from_secs(8), ..Plan::short() }
+    Plan { disturbed: Duration::from_secs(6), ..Plan::short() }
 }
 
 #[tokio::test]

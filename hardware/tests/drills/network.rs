@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
 use std::time::Duration;
 
 use lab::net::{Loss, Network, Traffic, tools};
@@ -44,7 +43,7 @@ fn a_network_goes_when_it_is_dropped_and_one_of_a_dead_process_with_the_next() {
 }
 
 /// Whether a host hears what another one sends to all.
-fn hears(network: &Network, from: usize, to: usize) -> bool {
+async fn hears(network: &Network, from: usize, to: usize) -> bool {
     let group = "239.255.77.9:4100";
     let listener = network
         .command(to, LAB)
@@ -54,11 +53,11 @@ fn hears(network: &Network, from: usize, to: usize) -> bool {
     let mut listener = listener.unwrap();
     let mut stderr = listener.stderr.take().unwrap();
     // The group has to be joined first.
-    sleep(MOMENT);
+    tokio::time::sleep(MOMENT).await;
     let source = Network::address(from).to_string();
     let sent = network.command(from, LAB).args(["ear", group, &source, "--call"]).status();
     assert!(sent.unwrap().success());
-    sleep(MOMENT);
+    tokio::time::sleep(MOMENT).await;
     listener.kill().unwrap();
     listener.wait().unwrap();
     let mut text = String::new();
@@ -69,21 +68,21 @@ fn hears(network: &Network, from: usize, to: usize) -> bool {
 /// A program has started by then, and a datagram arrived.
 const MOMENT: Duration = Duration::from_millis(400);
 
-#[test]
-fn frames_pass_until_they_are_cut_in_one_direction_and_pass_again_when_healed() {
+#[tokio::test]
+async fn frames_pass_until_they_are_cut_in_one_direction_and_pass_again_when_healed() {
     if !ready() {
         return;
     }
     let _turn = Turn::take();
     let network = Network::lay(3, 1).unwrap();
-    assert!(hears(&network, 0, 1) && hears(&network, 1, 0));
+    assert!(hears(&network, 0, 1).await && hears(&network, 1, 0).await);
     let datagrams = Loss { what: Traffic::Datagrams, ..Loss::cut(0, 1) };
     network.lose(&[datagrams]).unwrap();
-    assert!(!hears(&network, 0, 1));
-    assert!(hears(&network, 1, 0), "the other direction");
-    assert!(hears(&network, 0, 2), "to somebody else");
+    assert!(!hears(&network, 0, 1).await);
+    assert!(hears(&network, 1, 0).await, "the other direction");
+    assert!(hears(&network, 0, 2).await, "to somebody else");
     network.lose(&network.apart(&[1])).unwrap();
-    assert!(!hears(&network, 1, 0) && !hears(&network, 2, 1));
+    assert!(!hears(&network, 1, 0).await && !hears(&network, 2, 1).await);
     network.heal().unwrap();
-    assert!(hears(&network, 0, 1));
+    assert!(hears(&network, 0, 1).await);
 }

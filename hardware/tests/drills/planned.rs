@@ -51,15 +51,6 @@ async fn sigterm_of_the_coordinator_gives_the_line_to_the_other_node_at_once() {
 }
 
 #[tokio::test]
-async fn a_standby_may_come_and_go() {
-    let _turn = Turn::take();
-    let mut chain = chain(3).await;
-    let report = session::drill(&mut chain, Schedule::only(Kind::KillStandby, 2, 4)).await;
-    assert_clean(&report);
-    assert_eq!(report.holders.tenures.len(), 1);
-}
-
-#[tokio::test]
 async fn a_restart_of_the_terminal_server_under_load_loses_nothing() {
     let _turn = Turn::take();
     // Records without a pause: something is always on its way, in both directions.
