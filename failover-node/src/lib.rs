@@ -3,8 +3,9 @@
 //! - [`core`]: what it decides, sans-IO
 //! - [`driver`]: what it does, around the core
 //! - [`component`]: what only a candidate and the coordinator run: the guard and the payload
+//! - [`config`]: the configuration file
 //! - [`cli`], [`program`]: the command line, and what the binary does with it
-//! - [`table`]: what it prints
+//! - [`table`], [`history`]: what it prints
 //!
 //! ```no_run
 //! # async fn example(options: failover_node::Options) -> Result<(), failover_node::Error> {
@@ -17,8 +18,10 @@
 
 pub mod cli;
 pub mod component;
+pub mod config;
 pub mod core;
 pub mod driver;
+pub mod history;
 pub mod program;
 pub mod table;
 

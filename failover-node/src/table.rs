@@ -5,6 +5,8 @@ use comfy_table::presets::NOTHING;
 
 use crate::driver::NodeReport;
 use crate::driver::report::{CounterReport, LineReport, MemberReport};
+use crate::driver::requests::{MaintenanceAnswer, WhyNotAnswer};
+use crate::history::span;
 
 /// The status as a headline, what there is to know about node and line, and the members, each line
 /// ended.
@@ -18,6 +20,29 @@ pub fn render(report: &NodeReport) -> String {
     } else {
         text += &members(&report.members).trim_fmt();
         text += "\n";
+    }
+    text
+}
+
+/// How it stands with a node's maintenance.
+pub fn maintenance(maintenance: &MaintenanceAnswer) -> String {
+    match (maintenance.on, maintenance.left_ms) {
+        (true, Some(left)) => format!("in maintenance for another {}", span(left)),
+        (true, None) => "in maintenance until it is switched off".to_owned(),
+        (false, _) => "not in maintenance".to_owned(),
+    }
+}
+
+/// Why a node would not lead: a headline, and a sentence for each reason.
+pub fn why_not(why: &WhyNotAnswer) -> String {
+    let mut text = match (why.leads, why.would) {
+        (true, _) => "this node leads\n",
+        (false, true) => "this node would lead now\n",
+        (false, false) => "this node would not lead now:\n",
+    }
+    .to_owned();
+    for (n, reason) in (1..).zip(&why.reasons) {
+        text += &format!("  {n}. {}\n", reason.text);
     }
     text
 }
@@ -205,6 +230,8 @@ mod tests {
             refused_datagrams: BTreeMap::from([("mac".into(), 3)]),
             paths: Vec::new(),
             findings: Vec::new(),
+            recent: Vec::new(),
+            events: None,
         };
         let text = render(&report);
         for part in [

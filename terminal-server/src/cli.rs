@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use daemon::args::host_name;
-use daemon::{Exit, Failure, LogFormat, OrExit};
+use daemon::{Exit, Failure, LogFormat, OrExit, watch};
 use sys::{DeviceName, DeviceNameError, InterfaceName, LineSettings, PtyAccess};
 use wire::{Key, Name};
 
@@ -25,7 +25,6 @@ use crate::driver::{
 };
 use crate::tools::clients::{ClientsArgs, KickArgs};
 use crate::tools::pair::PairArgs;
-use crate::tools::watch;
 
 /// Bridges a serial line to TCP and grants it to one client at a time.
 ///

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use daemon::program::{self, print};
+use daemon::watch::{self, Watched};
 use daemon::{CancellationToken, Exit, Failure, OrExit, ports};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use crate::config::{Config, read_key};
 use crate::console::attach;
 use crate::driver::{Options, ServerReport, run};
 use crate::table;
-use crate::tools::{clients, pair, watch};
+use crate::tools::{clients, pair};
 
 /// The program's name in messages.
 pub const PROGRAM: &str = "terminal-server";
@@ -116,7 +117,9 @@ fn list(as_json: bool) -> Result<(), Failure> {
 
 fn status(args: &StatusArgs) -> Result<(), Failure> {
     if let Some(interval) = args.watch {
-        return watch::run(&args.status, interval, args.json);
+        let render = |answer| serde_json::from_value(answer).map(|report| table::render(&report));
+        let watched = Watched { socket: &args.status, program: PROGRAM, render };
+        return watch::run(watched, interval, args.json);
     }
     let mut request = json!({ "command": "status" });
     if let Some(line) = &args.line {

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sys::boottime;
@@ -17,6 +18,7 @@ use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The form of a log line.
@@ -52,12 +54,48 @@ pub enum LogError {
 /// # Errors
 /// See [`LogError`].
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogError> {
-    let from_environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let filter = filter.or(from_environment.as_deref()).unwrap_or(DEFAULT_FILTER);
+    let filter = filter.map_or_else(usual_filter, str::to_owned);
     let look = Look { colour: io::stderr().is_terminal(), stamp: !is_journal() };
-    let subscriber = subscriber(format, filter, look, io::stderr)?;
-    subscriber.try_init().map_err(|_| LogError::Twice)
+    let (subscriber, change) = subscriber(format, &filter, look, io::stderr)?;
+    subscriber.try_init().map_err(|_| LogError::Twice)?;
+    CHANGE.set(change).map_err(|_| LogError::Twice)
 }
+
+/// Goes over to another filter. `None`: the one of [`init`] without a filter.
+///
+/// # Errors
+/// It is none; the old one stays.
+pub fn change(filter: Option<&str>) -> Result<(), LogError> {
+    let filter = checked(&filter.map_or_else(usual_filter, str::to_owned))?;
+    if let Some(change) = CHANGE.get() {
+        change(filter);
+    }
+    Ok(())
+}
+
+/// Whether `filter` is one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(filter: &str) -> Result<(), LogError> {
+    checked(filter).map(drop)
+}
+
+fn checked(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(filter)
+        .map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })
+}
+
+fn usual_filter() -> String {
+    let from_environment = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    from_environment.unwrap_or_else(|| DEFAULT_FILTER.to_owned())
+}
+
+/// Takes a new filter to the subscriber.
+type Change = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// Set once, by [`init`]: a process has one log.
+static CHANGE: OnceLock<Change> = OnceLock::new();
 
 impl FromStr for LogFormat {
     type Err = String;
@@ -93,27 +131,37 @@ fn subscriber<W>(
     filter: &str,
     look: Look,
     writer: W,
-) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
+) -> Result<(Box<dyn Subscriber + Send + Sync>, Change), LogError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(checked(filter)?).with_writer(writer);
     Ok(match (format, look.stamp) {
         (LogFormat::Json, _) => {
             let inner = Format::default().json().without_time().with_span_list(false);
             let builder = builder.with_ansi(false).fmt_fields(JsonFields::new());
-            Box::new(builder.event_format(JsonLine(inner)).finish())
+            let builder = builder.event_format(JsonLine(inner)).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), changer(handle))
         }
         (LogFormat::Text, true) => {
-            Box::new(builder.with_ansi(look.colour).with_timer(Boottime).finish())
+            let builder = builder.with_ansi(look.colour).with_timer(Boottime);
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), changer(handle))
         }
         (LogFormat::Text, false) => {
-            Box::new(builder.with_ansi(look.colour).without_time().finish())
+            let builder = builder.with_ansi(look.colour).without_time().with_filter_reloading();
+            let handle = builder.reload_handle();
+            (Box::new(builder.finish()), changer(handle))
         }
+    })
+}
+
+fn changer<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> Change {
+    Box::new(move |filter| {
+        // It fails only when the subscriber has gone, and then nobody logs.
+        let _ = handle.reload(filter);
     })
 }
 
@@ -185,7 +233,7 @@ mod tests {
     fn written(format: LogFormat, look: Look, work: impl FnOnce()) -> String {
         let paper = Paper::default();
         let copy = paper.clone();
-        let subscriber = subscriber(format, "info", look, move || copy.clone()).unwrap();
+        let (subscriber, _) = subscriber(format, "info", look, move || copy.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, work);
         String::from_utf8(paper.0.lock().unwrap().clone()).unwrap()
     }
@@ -226,6 +274,22 @@ mod tests {
         assert!(text.trim_start().starts_with("INFO"), "{text}");
         let terminal = Look { colour: true, stamp: true };
         assert!(written(LogFormat::Text, terminal, || tracing::info!("up")).contains('\x1b'));
+    }
+
+    #[test]
+    fn another_filter_takes_the_place_of_the_first() {
+        let paper = Paper::default();
+        let copy = paper.clone();
+        let look = Look { colour: false, stamp: false };
+        let (subscriber, change) =
+            subscriber(LogFormat::Text, "warn", look, move || copy.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("unseen");
+            change(EnvFilter::new("info"));
+            tracing::info!("seen");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains(" seen") && !text.contains("unseen"), "{text}");
     }
 
     #[test]

@@ -90,6 +90,8 @@ impl NodeLoop {
         while let Some(action) = self.node.poll_action() {
             self.perform(action, now);
         }
+        self.events.line(self.node.line_status(LOCK), now);
+        self.events.role(self.node.role(), self.node.epoch(LOCK), now);
     }
 
     /// Tells the service manager when the node has become something else.
@@ -111,6 +113,9 @@ impl NodeLoop {
             Action::Stopped => self.stopped = true,
             Action::Report(line, occurrence) => {
                 self.note_cause(line, &occurrence);
+                if line.is_none_or(|line| line == LOCK) {
+                    self.events.note(&occurrence);
+                }
                 let line = line.and_then(|line| self.options.lines.get(line)).map(|l| &l.line);
                 self.journal.report(line, &occurrence);
             }

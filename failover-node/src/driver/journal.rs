@@ -156,7 +156,7 @@ pub(crate) fn cause_word(cause: Option<FreeCause>) -> &'static str {
     }
 }
 
-fn refusal_word(why: RefuseWhy) -> &'static str {
+pub(crate) fn refusal_word(why: RefuseWhy) -> &'static str {
     match why {
         RefuseWhy::Held => "held",
         RefuseWhy::Reserved => "reserved",
@@ -167,7 +167,7 @@ fn refusal_word(why: RefuseWhy) -> &'static str {
     }
 }
 
-fn end_word(end: &LinkEnd) -> &'static str {
+pub(crate) fn end_word(end: &LinkEnd) -> &'static str {
     match end {
         LinkEnd::Refused(_) => "refused",
         LinkEnd::Revoked(RevokeWhy::Expired) => "revoked-expired",
@@ -182,7 +182,7 @@ fn end_word(end: &LinkEnd) -> &'static str {
     }
 }
 
-fn resign_word(cause: ResignCause) -> &'static str {
+pub(crate) fn resign_word(cause: ResignCause) -> &'static str {
     match cause {
         ResignCause::Stop => "stop",
         ResignCause::Handover => "handover",

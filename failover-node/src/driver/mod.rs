@@ -7,14 +7,18 @@
 //! - [`node_loop`]: the one loop
 //! - `deeds`: what the core asks for, done
 //! - [`requests`], [`report`]: the status socket's questions, and what it shows
+//! - [`reload`]: new settings for a running node
 //! - `lateness`: whether the host can keep the profile
 //! - [`hooks`], [`check`]: the operator's commands, and `command`, one run of one
 //! - `journal`: what happens, as log lines
+//! - [`events`], `event_file`: the journal of role changes
 
 pub mod check;
 pub mod command;
 pub(crate) mod connection;
 mod deeds;
+mod event_file;
+pub mod events;
 mod gate;
 pub mod hooks;
 mod journal;
@@ -22,10 +26,12 @@ mod lateness;
 pub mod network;
 pub mod node_loop;
 pub mod options;
+pub mod reload;
 pub mod report;
 pub mod requests;
 pub(crate) mod station;
 
-pub use node_loop::{Error, run};
+pub use events::RoleChange;
+pub use node_loop::{Error, run, run_reloading};
 pub use options::{Check, Hook, Hooks, Interface, LineOptions, Network, Options};
 pub use report::NodeReport;

@@ -14,11 +14,13 @@ use wire::{Datagram, Epoch, Nonce, Role, Time};
 use super::check::Checker;
 use super::command::Commands;
 use super::connection::{ConnectionEvent, Read};
+use super::events::Events;
 use super::hooks::{Gate, HookRunner};
 use super::journal::Journal;
 use super::lateness;
 use super::network::{Heard, Networks};
 use super::options::{Options, random};
+use super::reload::{Reload, Reloads};
 use super::report;
 use super::station::{Station, StationEvent, Wants, next_event};
 use crate::core::{LOCK, LineId, Node};
@@ -52,6 +54,19 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
+    let (_none, reloads) = mpsc::channel(1);
+    run_reloading(options, shutdown, reloads).await
+}
+
+/// As [`run`], and goes over to each set of settings that comes.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run_reloading(
+    options: Options,
+    shutdown: CancellationToken,
+    reloads: Reloads,
+) -> Result<(), Error> {
     let (send, requests) = mpsc::channel(REQUESTS);
     let served = CancellationToken::new();
     let socket = match &options.status {
@@ -60,12 +75,13 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Er
     };
     let mut timer = BootTimer::new()?;
     let latest = lateness::probe(&mut timer).await;
-    let mut node_loop = NodeLoop::new(options, requests, shutdown, timer)?;
+    let mut node_loop = NodeLoop::new(options, (requests, reloads), shutdown, timer)?;
     node_loop.journal.late_at_start(latest, &node_loop.options.profile);
     let server = socket.map(|socket| tokio::spawn(socket.serve(send, served.clone())));
     node_loop.journal.ready(&node_loop.options);
     notify::ready(&report::headline(&node_loop.node, now()));
     let ended = node_loop.run().await;
+    node_loop.events.finish().await;
     served.cancel();
     if let Some(server) = server {
         // Only a panic could be in it, and that has been said.
@@ -92,6 +108,7 @@ pub(crate) struct NodeLoop {
     /// What has happened within the loop and the core is to be told, after the present drain.
     pub(crate) outcomes: VecDeque<(LineId, Outcome)>,
     pub(crate) journal: Journal,
+    pub(crate) events: Events,
     /// [`crate::core::Action::Stopped`] has come.
     pub(crate) stopped: bool,
     /// What a killed guard left behind is looked for again then.
@@ -101,6 +118,7 @@ pub(crate) struct NodeLoop {
     /// What the service manager was told last.
     pub(crate) shown: Option<(Role, Option<Epoch>)>,
     requests: mpsc::Receiver<Request>,
+    reloads: Reloads,
     pub(crate) timer: BootTimer,
     shutdown: CancellationToken,
     /// The end of a stop that takes too long.
@@ -129,6 +147,7 @@ enum Event {
     Shutdown,
     Deadline,
     Request(Request),
+    Reload(Reload),
     Station(LineId, StationEvent),
     Gate(Gate),
     Fit(bool),
@@ -138,7 +157,7 @@ enum Event {
 impl NodeLoop {
     fn new(
         options: Options,
-        requests: mpsc::Receiver<Request>,
+        (requests, reloads): (mpsc::Receiver<Request>, Reloads),
         shutdown: CancellationToken,
         timer: BootTimer,
     ) -> Result<Self, Error> {
@@ -148,8 +167,11 @@ impl NodeLoop {
         })?;
         let now = now();
         let watchdog = notify::watchdog_interval();
+        let config = options.node_config()?;
+        let who = (config.boot, config.node.clone(), config.lines[0].clone());
         Ok(Self {
-            node: Node::new(options.node_config()?, now),
+            events: Events::new(who, options.events.as_deref(), now),
+            node: Node::new(config, now),
             heartbeats,
             stations: options.lines.iter().map(|_| Station::new()).collect(),
             turn: LOCK,
@@ -164,6 +186,7 @@ impl NodeLoop {
             strays_told: false,
             shown: None,
             requests,
+            reloads,
             timer,
             shutdown,
             stop_by: None,
@@ -179,6 +202,7 @@ impl NodeLoop {
                 Event::Shutdown => self.stop(),
                 Event::Deadline => self.deadline()?,
                 Event::Request(request) => self.answer(request),
+                Event::Reload(reload) => self.reload(reload),
                 Event::Station(line, StationEvent::Instance(event)) => {
                     self.instance_event(line, event);
                 }
@@ -214,6 +238,7 @@ impl NodeLoop {
             gate = self.hooks.event() => Event::Gate(gate),
             fit = self.check.event() => Event::Fit(fit),
             Some(request) = self.requests.recv() => Event::Request(request),
+            Some(reload) = self.reloads.recv() => Event::Reload(reload),
             () = self.heartbeats.readable() => Event::Datagrams,
         }
     }

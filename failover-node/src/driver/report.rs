@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::{LineState, Time};
 
+use super::events::{Events, RoleChange};
 use super::journal::cause_word;
 use super::network::Networks;
 use super::network::report::{FindingReport, PathReport};
@@ -42,6 +43,10 @@ pub struct NodeReport {
     pub paths: Vec<PathReport>,
     /// What is wrong with the network.
     pub findings: Vec<FindingReport>,
+    /// The last changes of the role, the newest last.
+    pub recent: Vec<RoleChange>,
+    /// The file in which all of them are.
+    pub events: Option<String>,
 }
 
 /// A line, as the terminal server's beacons and answers show it.
@@ -116,7 +121,13 @@ pub struct CounterReport {
 }
 
 impl NodeReport {
-    pub(crate) fn new(options: &Options, node: &Node, heartbeats: &Networks, now: Time) -> Self {
+    pub(crate) fn new(
+        options: &Options,
+        node: &Node,
+        heartbeats: &Networks,
+        events: &Events,
+        now: Time,
+    ) -> Self {
         let left = |until: Time| millis(until.since(now));
         Self {
             node: options.node.to_string(),
@@ -133,6 +144,8 @@ impl NodeReport {
             refused_datagrams: heartbeats.refused(),
             paths: heartbeats.path_reports(now),
             findings: heartbeats.finding_reports(now),
+            recent: events.recent(),
+            events: options.events.as_ref().map(|path| path.display().to_string()),
         }
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use daemon::LogFormat;
 use daemon::args::host_name;
-use toml::de::{DeTable, DeValue};
+use daemon::config::values::{count, list, parsed, path, size, text, time};
+use daemon::config::{ConfigErrors, Findings, Section, document};
+use toml::de::DeValue;
 use wire::{Key, KeyRing, Name};
 
-use super::line::{Draft, path};
-use super::section::{ConfigErrors, Findings, Section};
-use super::values::{count, interval, list, parsed, size, text, time};
+use super::line::Draft;
+use super::values::interval;
 use crate::core::GroupKeys;
 use crate::driver::{BeaconOptions, Limits, LineOptions, ListenOptions, Options, Speech};
 
@@ -57,24 +58,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(path: &Path, text: &str, read_key: KeyReader<'_>) -> Result<Self, ConfigErrors> {
-        let mut findings = Findings::new(text);
-        let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let place = error.span().unwrap_or_default();
-            findings.add(&place, format!("this is no TOML: {}", error.message()));
-        }
-        if !errors.is_empty() {
-            // What follows from a slip of the pen would only hide it.
-            return Err(findings.errors(path));
-        }
+        let table = document(path, text)?;
         let mut file = Section::new("", 0..0, table.get_ref());
-        let mut reading = Reading { findings, read_key };
+        let mut reading = Reading { findings: Findings::new(text), read_key };
         let config = reading.file(&mut file);
         file.finish(&mut reading.findings);
-        match reading.findings.is_empty() {
-            true => Ok(config),
-            false => Err(reading.findings.errors(path)),
-        }
+        reading.findings.end(path).map(|()| config)
     }
 }
 

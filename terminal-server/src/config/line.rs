@@ -1,20 +1,18 @@
 //! The keys of one line.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon::config::values::{
+    Placed, choice, count, flag, items, list, or_off, parsed, path, size, size_within, text, time,
+};
+use daemon::config::{Findings, Section};
 use daemon::owner::parse_mode;
 use sys::{Flow, Level, LineSettings, PtyAccess};
-use toml::Spanned;
 use toml::de::DeValue;
 use wire::{CrLf, Name, Signals};
 
-use super::section::{Findings, Section};
-use super::values::{
-    LARGEST_RING, choice, count, flag, lease, list, or_off, parsed, ring, size, size_within, text,
-    time,
-};
+use super::values::{LARGEST_RING, lease, ring};
 use crate::core::config::FrameEnd;
 use crate::core::{ObserverLag, OnBusy, Packing, TelnetOptions};
 use crate::driver::policies::{Edges, Keepalive, Policies, Trace};
@@ -30,9 +28,6 @@ pub(super) struct Draft {
     pub(super) listens: bool,
     pub(super) policies: Policies,
 }
-
-/// Something, and where the file says it.
-pub(super) type Placed<T> = (T, Range<usize>);
 
 impl Draft {
     pub(super) fn new() -> Self {
@@ -188,26 +183,6 @@ fn watching(policies: &mut Policies, section: &mut Section<'_>, findings: &mut F
     section.set(findings, "user_timeout", &mut policies.user_timeout, time(SECOND, HOUR));
 }
 
-/// The items of a list, each with its place, those left out that are wrong.
-fn items<'t, T>(
-    value: &'t Spanned<DeValue<'t>>,
-    findings: &mut Findings<'_>,
-    meaning: impl Fn(&DeValue<'t>) -> Result<T, String>,
-) -> Vec<Placed<T>> {
-    let DeValue::Array(items) = value.get_ref() else {
-        findings.add(&value.span(), "give a list in [brackets]");
-        return Vec::new();
-    };
-    let mut right = Vec::new();
-    for item in items {
-        match meaning(item.get_ref()) {
-            Ok(meant) => right.push((meant, item.span())),
-            Err(message) => findings.add(&item.span(), message),
-        }
-    }
-    right
-}
-
 /// `{ speech = "line", address = "0.0.0.0:4101", allow = ["10.0.0.0/8"] }`
 fn listen(value: &DeValue<'_>) -> Result<ListenOptions, String> {
     const HELP: &str = r#"give { speech = "line", "raw" or "telnet", address = "ADDR:PORT" }, and allow = ["NETWORK", ...] if not everybody may connect"#;
@@ -269,14 +244,6 @@ fn trace(value: &DeValue<'_>) -> Result<Trace, String> {
         }
     }
     if trace.path.as_os_str().is_empty() { Err(HELP.to_owned()) } else { Ok(trace) }
-}
-
-/// The name of a file.
-pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
-    match text(value)? {
-        "" => Err("give the name of a file".to_owned()),
-        path => Ok(path.into()),
-    }
 }
 
 /// One character, or a byte's number.

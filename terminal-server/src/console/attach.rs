@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use daemon::args::parse_time;
+use daemon::terminal::{Mode, Terminal};
 use daemon::{Exit, Failure, OrExit};
 
 use super::core::{Escape, Mapping, SessionOptions};
 use super::driver::Console;
-use super::terminal::{Mode, Terminal};
 use crate::driver::question::AttachFrom;
 
 /// Opens a console on a line of a running terminal server on this machine.

@@ -5,11 +5,10 @@ use std::future::pending;
 use std::io;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use daemon::keyboard::Keyboard;
 use daemon::{Exit, Failure, OrExit, RequestError, Signals};
-use rustix::time::{ClockId, clock_gettime};
 use sys::BootTimer;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +18,6 @@ use wire::{FrameCodec, Time};
 
 use super::attach::AttachArgs;
 use super::core::{Deed, Outcome, Session, Show};
-use super::keyboard::Keyboard;
 use super::screen::Screen;
 use crate::driver::question::AttachFrom;
 use crate::driver::requests::{AttachRequest, Attached};
@@ -85,7 +83,7 @@ impl Console {
             signals: Signals::listen()?,
             quit: signal(SignalKind::quit())?,
             timer: BootTimer::new()?,
-            keyboard: wants_keys.then(Keyboard::start),
+            keyboard: wants_keys.then(|| Keyboard::start(PIECE)),
             screen: Screen::start(name, interactive),
             held: VecDeque::new(),
             outcome: None,
@@ -217,7 +215,7 @@ impl Console {
             }
             let Some(link) = &mut self.link else { return };
             match FrameCodec.decode(&mut link.inbox) {
-                Ok(Some(frame)) => self.session.handle_frame(frame, wall(), now()),
+                Ok(Some(frame)) => self.session.handle_frame(frame, daemon::wall::now(), now()),
                 Ok(None) => return,
                 Err(error) => {
                     let why = format!("the terminal server sent no frame: {error}");
@@ -316,12 +314,9 @@ fn now() -> Time {
     Time::from_boot(sys::boottime())
 }
 
-/// For people's eyes only.
-fn wall() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
-}
-
 const GONE: &str = "the terminal server has closed the connection";
+/// One read of the keyboard, and one record of output at most.
+const PIECE: usize = wire::frame::MAX_OUTPUT;
 /// One read: some frames.
 const READ: usize = 16 * 1024;
 /// Little to wait behind for a RENEW.

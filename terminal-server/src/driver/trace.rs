@@ -248,7 +248,7 @@ mod tests {
     fn times_are_those_of_the_wall_clock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pms.trace");
-        let wall = || rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec as u64;
+        let wall = || daemon::wall::now().as_secs();
         let before = wall();
         let trace = Trace::open(options(&path)).unwrap();
         trace.event("now", now());
@@ -256,11 +256,8 @@ mod tests {
         let after = wall();
         let text = std::fs::read_to_string(&path).unwrap();
         let row = text.lines().last().unwrap();
-        let near = (before..=after + 1).map(|second| {
-            let mut out = Vec::new();
-            format::stamp(Duration::from_secs(second), &mut out);
-            String::from_utf8(out).unwrap()[..19].to_owned()
-        });
+        let near = (before..=after + 1)
+            .map(|second| daemon::wall::stamp(Duration::from_secs(second))[..19].to_owned());
         assert!(near.into_iter().any(|second| row.starts_with(&second)), "{row}");
     }
 

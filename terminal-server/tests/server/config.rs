@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use daemon::config::ConfigErrors;
 use sys::{Owner, PtyAccess};
-use terminal_server::config::{Config, ConfigErrors};
+use terminal_server::config::Config;
 use terminal_server::driver::{BeaconOptions, Limits, Policies, PortOptions, Speech};
 use terminal_server::table;
 use tokio::process::Command;

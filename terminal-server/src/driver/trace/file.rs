@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use rustix::time::{ClockId, clock_gettime};
 use wire::Time;
 
 use super::TraceOptions;
@@ -139,8 +138,7 @@ impl TraceFile {
 
 impl Base {
     fn now() -> Self {
-        let wall = Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default();
-        Self { boot: sys::boottime(), wall }
+        Self { boot: sys::boottime(), wall: daemon::wall::now() }
     }
 
     fn wall(&self, now: Time) -> Duration {

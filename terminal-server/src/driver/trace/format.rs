@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use daemon::wall::stamp;
+
 /// One thing to be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -34,7 +36,7 @@ impl Entry {
             Self::Input(offset, bytes) => (b'<', *offset, bytes),
             Self::Output(position, bytes) => (b'>', *position, bytes),
             Self::Event(text) => {
-                stamp(wall, out);
+                out.extend_from_slice(stamp(wall).as_bytes());
                 out.extend_from_slice(b" -               ");
                 // One event is one row, whatever is in its text.
                 out.extend(text.bytes().map(|b| if b.is_ascii_control() { b' ' } else { b }));
@@ -42,7 +44,7 @@ impl Entry {
             }
         };
         for row in bytes.chunks(ROW) {
-            stamp(wall, out);
+            out.extend_from_slice(stamp(wall).as_bytes());
             out.extend_from_slice(&[b' ', direction, b' ']);
             out.extend_from_slice(format!("{at:12} ").as_bytes());
             for byte in row {
@@ -76,30 +78,6 @@ pub fn meaning(byte: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a time since 1970 as `2026-11-23T08:26:02.123456Z`.
-pub fn stamp(wall: Duration, out: &mut Vec<u8>) {
-    let seconds = wall.as_secs();
-    let (year, month, day) = date(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let micros = wall.subsec_micros();
-    let text =
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// The Gregorian date of a day since 1970. Years are counted from March on, so that the odd day
-/// comes last in them, and in eras of 400 years, which all have the same length.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + DAYS_0000_TO_1970;
-    let (era, day) = (days / ERA, days % ERA);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * day + 2) / 153;
-    let day = day - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
-}
-
 fn hex(nibble: u8) -> u8 {
     b"0123456789abcdef"[usize::from(nibble & 15)]
 }
@@ -108,11 +86,6 @@ fn hex(nibble: u8) -> u8 {
 const ROW: usize = 16;
 /// An entry's own memory, beside its bytes.
 const OVERHEAD: usize = 64;
-/// From the first of March of the year 0.
-const DAYS_0000_TO_1970: u64 = 719_468;
-/// Days in 400 years.
-const ERA: u64 = 146_097;
-
 const CONTROLS: [&str; 32] = [
     "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR",
     "SO", "SI", "DLE", "XON", "DC2", "XOFF", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC",
@@ -150,22 +123,5 @@ mod tests {
     fn an_event_is_one_row() {
         let expected = "2026-11-23T08:26:02.123456Z -               gone: a b\n";
         assert_eq!(written(&Entry::Event("gone: a\nb".to_owned())), expected);
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        for (days, expected) in [
-            (0, (1970, 1, 1)),
-            (58, (1970, 2, 28)),
-            (59, (1970, 3, 1)),
-            (789, (1972, 2, 29)),
-            (11_016, (2000, 2, 29)),
-            (11_017, (2000, 3, 1)),
-            (20_780, (2026, 11, 23)),
-            (47_540, (2100, 2, 28)),
-            (47_541, (2100, 3, 1)),
-        ] {
-            assert_eq!(date(days), expected, "day {days}");
-        }
     }
 }

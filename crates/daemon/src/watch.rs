@@ -1,30 +1,38 @@
-//! `terminal-server status --watch`: the status, again and again.
+//! `status --watch`: what a daemon says, again and again.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use daemon::{Exit, Failure, OrExit, Signals};
 use serde_json::{Value, json};
 
-use crate::console::keyboard::Keyboard;
-use crate::console::terminal::{Mode, Terminal};
-use crate::driver::ServerReport;
-use crate::program::PROGRAM;
-use crate::table;
+use crate::keyboard::Keyboard;
+use crate::terminal::{Mode, Terminal};
+use crate::{Exit, Failure, OrExit, Signals, status};
 
-/// Shows how the terminal server at `status` stands every `interval`, until a signal, or the key q.
-/// On a terminal it is painted in place, elsewhere printed one after the other.
+/// Whose status is shown, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'w> {
+    /// The daemon's status socket.
+    pub socket: &'w Path,
+    /// What the daemon is called in messages.
+    pub program: &'w str,
+    /// What an answer is for people.
+    pub render: fn(Value) -> serde_json::Result<String>,
+}
+
+/// Shows how a daemon stands every `interval`, until a signal, or the key q. On a terminal it is
+/// painted in place, elsewhere printed one after the other.
 ///
 /// # Errors
-/// Output failed. That the terminal server does not answer is shown, and it is asked again.
-pub fn run(status: &Path, interval: Duration, as_json: bool) -> Result<(), Failure> {
+/// Output failed. That the daemon does not answer is shown, and it is asked again.
+pub fn run(watched: Watched<'_>, interval: Duration, as_json: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.or_exit(Exit::OsError)?;
     let ended = runtime.block_on(async {
         match io::stdout().is_terminal() && !as_json {
-            true => paint(status, interval).await,
-            false => repeat(status, interval, as_json).await,
+            true => paint(watched, interval).await,
+            false => repeat(watched, interval, as_json).await,
         }
     });
     match ended {
@@ -34,15 +42,15 @@ pub fn run(status: &Path, interval: Duration, as_json: bool) -> Result<(), Failu
     }
 }
 
-async fn paint(status: &Path, interval: Duration) -> io::Result<()> {
+async fn paint(watched: Watched<'_>, interval: Duration) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     // If the keys come from elsewhere only a signal ends it, or the end of that.
     let terminal = Terminal::open(Mode::Keys)?;
-    let mut keyboard = terminal.is_some().then(Keyboard::start);
+    let mut keyboard = terminal.is_some().then(|| Keyboard::start(KEYS));
     let _screen = Screen::enter()?;
     loop {
-        let text = match ask(status).await {
-            Ok(answer) => shown(answer),
+        let text = match watched.ask().await {
+            Ok(answer) => watched.shown(answer),
             Err(reason) => reason,
         };
         let rows = terminal.as_ref().and_then(Terminal::rows).unwrap_or(USUAL_ROWS);
@@ -65,12 +73,12 @@ async fn paint(status: &Path, interval: Duration) -> io::Result<()> {
     }
 }
 
-async fn repeat(status: &Path, interval: Duration, as_json: bool) -> io::Result<()> {
+async fn repeat(watched: Watched<'_>, interval: Duration, as_json: bool) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     loop {
-        let text = match ask(status).await {
+        let text = match watched.ask().await {
             Ok(answer) if as_json => format!("{answer}\n"),
-            Ok(answer) => shown(answer) + "\n",
+            Ok(answer) => watched.shown(answer) + "\n",
             Err(reason) if as_json => format!("{}\n", json!({ "error": reason.trim_end() })),
             Err(reason) => reason,
         };
@@ -94,16 +102,16 @@ pub fn parse_interval(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("give seconds from {SHORTEST} to {LONGEST}, as 1 or 0.5"))
 }
 
-async fn ask(status: &Path) -> Result<Value, String> {
-    let request = json!({ "command": "status" });
-    let asked = daemon::status::request_async(status, PROGRAM, &request).await;
-    asked.map_err(|error| format!("{error}\n"))
-}
+impl Watched<'_> {
+    async fn ask(&self) -> Result<Value, String> {
+        let request = json!({ "command": "status" });
+        let asked = status::request_async(self.socket, self.program, &request).await;
+        asked.map_err(|error| format!("{error}\n"))
+    }
 
-fn shown(answer: Value) -> String {
-    match serde_json::from_value::<ServerReport>(answer) {
-        Ok(report) => table::render(&report),
-        Err(error) => format!("the answer makes no sense: {error}\n"),
+    fn shown(&self, answer: Value) -> String {
+        let shown = (self.render)(answer);
+        shown.unwrap_or_else(|error| format!("the answer makes no sense: {error}\n"))
     }
 }
 
@@ -156,6 +164,8 @@ async fn next(keyboard: &mut Option<Keyboard>) -> Option<Vec<u8>> {
     }
 }
 
+/// Keys taken at once; they only end it.
+const KEYS: usize = 16;
 /// Where the terminal does not say how large it is.
 const USUAL_ROWS: u16 = 24;
 /// Seconds; more often would only show the asking.

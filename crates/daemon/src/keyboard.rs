@@ -12,13 +12,13 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// Begins to read. There is one standard input, so start it once. The thread ends with the
+    /// Begins to read, at most `piece` bytes at a time. There is one standard input, so start it once. The thread ends with the
     /// process, or at the end of the input.
-    pub fn start() -> Self {
+    pub fn start(piece: usize) -> Self {
         let (send, pieces) = mpsc::channel(PIECES);
         std::thread::spawn(move || {
             let mut stdin = std::io::stdin().lock();
-            let mut piece = [0; PIECE];
+            let mut piece = vec![0; piece];
             loop {
                 match stdin.read(&mut piece) {
                     Ok(0) => return,
@@ -39,7 +39,5 @@ impl Keyboard {
     }
 }
 
-/// Pieces read ahead of the line.
+/// Pieces read ahead of who takes them.
 const PIECES: usize = 4;
-/// One read, and one record of output at most.
-const PIECE: usize = wire::frame::MAX_OUTPUT;

@@ -1,0 +1,91 @@
+//! The whole file: from its text to checked options.
+
+use std::path::Path;
+use std::time::Duration;
+
+use daemon::config::{ConfigErrors, Findings, Section, document};
+use daemon::{Exit, Failure, LogFormat, OrExit};
+
+use super::keys::{self, KeyReader};
+use super::node::NodeSection;
+use super::{advice, commands, line, network};
+use crate::driver::Options;
+
+/// What a file says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// For the node.
+    pub options: Options,
+    /// Start in maintenance, for so long.
+    pub maintenance: Option<Duration>,
+    /// What to log.
+    pub log: Option<String>,
+    /// How.
+    pub log_format: Option<LogFormat>,
+    /// What is allowed and unwise.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// What `text`, the content of `path`, says.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(path: &Path, text: &str, reader: KeyReader<'_>) -> Result<Self, ConfigErrors> {
+        let table = document(path, text)?;
+        let mut file = Section::new("", 0..0, table.get_ref());
+        let mut findings = Findings::new(text);
+        let node = NodeSection::read(&mut file, &mut findings, reader);
+        let networks = network::read(&mut file, &mut findings);
+        let lines = line::read(&mut file, &mut findings, node.behaviour.membership);
+        let check = commands::check(&mut file, &mut findings);
+        let hooks = commands::hooks(&mut file, &mut findings);
+        file.finish(&mut findings);
+        findings.end(path)?;
+        let mut warnings = node.warnings;
+        let options = Options {
+            group: node.group,
+            node: node.node,
+            keys: node.keys,
+            networks,
+            lines,
+            profile: node.profile,
+            behaviour: node.behaviour,
+            check,
+            hooks,
+            events: node.events,
+            status: node.status,
+            own_process: true,
+        };
+        warnings.extend(advice::of(&options, node.ranked));
+        let (log, log_format) = (node.log, node.log_format);
+        Ok(Self { options, maintenance: node.maintenance, log, log_format, warnings })
+    }
+
+    /// What flags say, which know nothing of the rest.
+    pub(crate) fn of_flags(options: Options) -> Self {
+        Self { options, maintenance: None, log: None, log_format: None, warnings: Vec::new() }
+    }
+
+    /// Reads the file of a node that is to run.
+    ///
+    /// # Errors
+    /// It cannot be read, or everything that is wrong with it.
+    pub fn read(file: &Path) -> Result<Self, Failure> {
+        Self::read_with(file, &keys::read)
+    }
+
+    /// As [`Config::read`], for a check.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn look_at(file: &Path) -> Result<Self, Failure> {
+        Self::read_with(file, &keys::look_at)
+    }
+
+    fn read_with(file: &Path, reader: KeyReader<'_>) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", file.display())))?;
+        Self::parse(file, &text, reader).or_exit(Exit::Usage)
+    }
+}
