@@ -92,6 +92,11 @@ fn render(line: &str, as_json: bool) -> Option<String> {
     if as_json {
         return Some(format!("{line}\n"));
     }
+    Some(sentence(&change) + "\n")
+}
+
+/// A change for people.
+pub(crate) fn sentence(change: &RoleChange) -> String {
     let RoleChange { time, from, to, epoch, cause, peer, lasted_ms, unserved_ms, lost, .. } =
         change;
     let mut text = format!("{time}  {} -> {to}, {cause}", from.as_deref().unwrap_or("(start)"));
@@ -99,19 +104,19 @@ fn render(line: &str, as_json: bool) -> Option<String> {
         text += &format!(", epoch {epoch}");
     }
     if let Some(peer) = peer {
-        let word = if to == "standby" { "next or holder" } else { "after" };
+        let word = if *to == "standby" { "next or holder" } else { "after" };
         text += &format!(", {word} {peer}");
     }
     if let Some(from) = from {
-        text += &format!("; {from} for {}", span(lasted_ms));
+        text += &format!("; {from} for {}", span(*lasted_ms));
     }
     if let Some(unserved) = unserved_ms {
-        text += &format!(", line free for {}", span(unserved));
+        text += &format!(", line free for {}", span(*unserved));
     }
-    if lost > 0 {
+    if *lost > 0 {
         text += &format!(" ({lost} changes before this one were lost)");
     }
-    Some(text + "\n")
+    text
 }
 
 /// As people say it: `4 ms`, `3.2 s`, `5 min`, `2 h 10 min`.

@@ -138,7 +138,7 @@ fn probe(report: &NodeReport) -> u8 {
     let led = report.members.iter().any(|member| member.alive && member.role == "coordinator");
     match report.role.as_str() {
         "coordinator" => PROBE_COORDINATOR,
-        _ if report.line.state == "held" || led => PROBE_READY,
+        _ if report.lines.first().is_some_and(|line| line.state == "held") || led => PROBE_READY,
         _ => PROBE_VACANT,
     }
 }

@@ -68,7 +68,7 @@ fn the_documented_file_is_right_and_its_values_are_the_defaults_it_states() {
     assert_eq!(documented.options.behaviour, Behaviour::default());
     assert_eq!(nothing_said.options.behaviour, Behaviour::default());
     assert_eq!(documented.options.profile, nothing_said.options.profile);
-    assert_eq!(documented.maintenance, None);
+    assert_eq!(documented.options.maintenance, None);
     let of = |options: &LineOptions| options.payload.clone();
     let exec = Exec::new("/usr/local/bin/gateway".into(), vec!["--quick".into()]);
     assert_eq!(of(&documented.options.lines[0]), Some(PayloadOptions::Exec(exec)));
@@ -174,7 +174,7 @@ command = ["/bin/true", "2"]
     assert_eq!(options.behaviour, expected);
     assert_eq!(options.status, None);
     assert_eq!(options.events.as_deref(), Some(Path::new("/var/lib/linekeeper/events")));
-    assert_eq!(config.maintenance, Some(Duration::from_secs(600)));
+    assert_eq!(options.maintenance, Some(Duration::from_secs(600)));
     assert_eq!(config.log.as_deref(), Some("warn,failover_node=debug"));
     assert_eq!(config.log_format, Some(daemon::LogFormat::Json));
     let [six, four] = &options.networks[..] else { panic!("{options:?}") };

@@ -224,6 +224,7 @@ impl RunArgs {
                 stall: self.stall,
                 restarts: self.restarts,
             },
+            maintenance: None,
             check,
             hooks: Hooks {
                 before_serve: hook(&self.before_serve),

@@ -1,7 +1,6 @@
 //! The whole file: from its text to checked options.
 
 use std::path::Path;
-use std::time::Duration;
 
 use daemon::config::{ConfigErrors, Findings, Section, document};
 use daemon::{Exit, Failure, LogFormat, OrExit};
@@ -16,8 +15,6 @@ use crate::driver::Options;
 pub struct Config {
     /// For the node.
     pub options: Options,
-    /// Start in maintenance, for so long.
-    pub maintenance: Option<Duration>,
     /// What to log.
     pub log: Option<String>,
     /// How.
@@ -51,6 +48,7 @@ impl Config {
             lines,
             profile: node.profile,
             behaviour: node.behaviour,
+            maintenance: node.maintenance,
             check,
             hooks,
             events: node.events,
@@ -59,12 +57,12 @@ impl Config {
         };
         warnings.extend(advice::of(&options, node.ranked));
         let (log, log_format) = (node.log, node.log_format);
-        Ok(Self { options, maintenance: node.maintenance, log, log_format, warnings })
+        Ok(Self { options, log, log_format, warnings })
     }
 
     /// What flags say, which know nothing of the rest.
     pub(crate) fn of_flags(options: Options) -> Self {
-        Self { options, maintenance: None, log: None, log_format: None, warnings: Vec::new() }
+        Self { options, log: None, log_format: None, warnings: Vec::new() }
     }
 
     /// Reads the file of a node that is to run.

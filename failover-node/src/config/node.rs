@@ -14,6 +14,7 @@ use super::keys::KeyReader;
 use super::values::{self, usual_socket};
 use crate::core::config::Membership;
 use crate::core::{Behaviour, Profile};
+use crate::driver::report::member_word;
 
 /// What `[node]` says.
 pub(super) struct NodeSection {
@@ -31,13 +32,6 @@ pub(super) struct NodeSection {
     pub(super) log_format: Option<LogFormat>,
     pub(super) warnings: Vec<String>,
 }
-
-/// The words for `member`.
-pub(super) const MEMBERS: [(&str, Membership); 3] = [
-    ("full", Membership::Full),
-    ("never-coordinator", Membership::NeverCoordinator),
-    ("observer", Membership::Observer),
-];
 
 impl NodeSection {
     pub(super) fn read<'t>(
@@ -104,9 +98,11 @@ fn behave(
     findings: &mut Findings<'_>,
 ) -> bool {
     let Behaviour { priority, membership, preempt_after, stall, restarts } = behaviour;
+    let members = [Membership::Full, Membership::NeverCoordinator, Membership::Observer];
+    let members = members.map(|membership| (member_word(membership), membership));
     let given = section.read(findings, "priority", count(0..=255)).map(|given| given as u8);
     *priority = given.unwrap_or(*priority);
-    section.set(findings, "member", membership, choice(&MEMBERS));
+    section.set(findings, "member", membership, choice(&members));
     let after = |value: &DeValue<'_>| values::preempt_after(text(value)?);
     section.set(findings, "preempt_after", preempt_after, or_off(after));
     section.set(findings, "stall", stall, |value| values::stall(text(value)?));

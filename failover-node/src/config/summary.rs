@@ -6,9 +6,9 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
 use super::file::Config;
-use super::node::MEMBERS;
 use super::values::door_text;
 use crate::component::{ExecMode, PayloadOptions};
+use crate::driver::report::member_word;
 use crate::driver::{Check, Hook, LineOptions, Network};
 
 /// A headline, lines, networks, what else would run, and warnings; each line ended.
@@ -74,8 +74,7 @@ fn facts(config: &Config) -> Table {
     let mut row = |name: &str, fact: String| {
         table.add_row([name, &fact]);
     };
-    let member = MEMBERS.iter().find(|(_, membership)| *membership == behaviour.membership);
-    row("member", member.map_or("", |(word, _)| word).to_owned());
+    row("member", member_word(behaviour.membership).to_owned());
     row("priority", behaviour.priority.to_string());
     row("profile", format!("{} ms", options.profile));
     let preempt = behaviour.preempt_after.map(|after| format!("after {after:?}"));
@@ -84,7 +83,7 @@ fn facts(config: &Config) -> Table {
     row("resigns", format!("after {stall:?} without ack, {restarts} restarts in a minute"));
     let ids = options.keys.iter().map(|key| key.id().to_string());
     row("keys", ids.collect::<Vec<_>>().join(", ") + "; the first one signs");
-    if let Some(maintenance) = config.maintenance {
+    if let Some(maintenance) = options.maintenance {
         row("maintenance", format!("for {maintenance:?} from the start"));
     }
     row("check", options.check.as_ref().map_or_else(|| "none".to_owned(), check_text));

@@ -23,7 +23,7 @@ use super::options::{Options, random};
 use super::reload::{Reload, Reloads};
 use super::report;
 use super::station::{Station, StationEvent, Wants, next_event};
-use crate::core::{LOCK, LineId, Node};
+use crate::core::{LOCK, LineId, Maintenance, Node};
 
 /// Why a node did not start, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +196,11 @@ impl NodeLoop {
     }
 
     async fn run(&mut self) -> Result<(), Error> {
+        if let Some(length) = self.options.maintenance {
+            let order = Maintenance::On { length: Some(length), force: true };
+            // It has no line yet that somebody would have to take.
+            let _ = self.node.handle_maintenance(order, now());
+        }
         self.settle();
         while !self.stopped {
             match self.event().await {

@@ -32,6 +32,8 @@ pub struct Options {
     pub profile: Profile,
     /// How this node behaves; may change by a reload.
     pub behaviour: Behaviour,
+    /// It starts in maintenance, for so long.
+    pub maintenance: Option<Duration>,
     /// A command that says whether this node is fit to serve.
     pub check: Option<Check>,
     /// Commands that run when the role changes.
@@ -186,6 +188,7 @@ mod tests {
             lines: vec![line],
             profile: Profile::STANDARD,
             behaviour: Behaviour::default(),
+            maintenance: None,
             check: None,
             hooks: Hooks::default(),
             events: None,

@@ -59,12 +59,14 @@ pub fn compare(old: &Options, new: &Options) -> Result<Reload, Vec<String>> {
         ("keys", old.keys != new.keys),
         ("terminal_server", pairs().any(|(a, b)| a.terminal_server != b.terminal_server)),
         ("payload", pairs().any(|(a, b)| a.payload != b.payload)),
-        ("[check]", old.check != new.check),
+        (CHECK, old.check != new.check),
         ("[[hook]]", old.hooks != new.hooks),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key);
     Ok(Reload { options: new.clone(), changed: changed.collect() })
 }
+
+const CHECK: &str = "[check]";
 
 impl NodeLoop {
     /// Goes over to new settings, between two events: no heartbeat waits for it. What a payload is
@@ -72,7 +74,13 @@ impl NodeLoop {
     pub(crate) fn reload(&mut self, reload: Reload) {
         let now = now();
         self.options = reload.options;
+        self.heartbeats.set_keys(self.options.keys.clone());
         self.node.handle_keys(self.options.keys.clone(), self.options.digests());
+        self.hooks.set_hooks(self.options.hooks.clone());
+        if reload.changed.contains(&CHECK) {
+            // It would begin anew, and an unfit node would be fit for a while.
+            self.check.set_check(self.options.check.clone());
+        }
         self.node.handle_behaviour(self.options.behaviour.clone(), now);
         let changed = match reload.changed.is_empty() {
             true => "nothing".to_owned(),
@@ -109,6 +117,7 @@ mod tests {
             lines: vec![line("pms"), line("cdr")],
             profile: Profile::STANDARD,
             behaviour: Behaviour::default(),
+            maintenance: None,
             check: None,
             hooks: Hooks::default(),
             events: None,

@@ -10,7 +10,8 @@ use super::journal::cause_word;
 use super::network::Networks;
 use super::network::report::{FindingReport, PathReport};
 use super::options::Options;
-use crate::core::{Counters, LOCK, MemberView, Node};
+use super::requests::{MaintenanceAnswer, Reason};
+use crate::core::{Counters, LATE_BOUNDS_MS, LOCK, LineId, MemberView, Membership, Node};
 
 /// How a node stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +32,14 @@ pub struct NodeReport {
     pub priority: u8,
     /// Heartbeat, lease and dead after, in milliseconds.
     pub profile: String,
-    /// The line, as far as this node knows.
-    pub line: LineReport,
+    /// `full`, `never-coordinator` or `observer`.
+    pub member: String,
+    /// Whether it is kept from leading for a while.
+    pub maintenance: MaintenanceAnswer,
+    /// What keeps it from leading now, the weightiest first.
+    pub obstacles: Vec<Reason>,
+    /// All lines, as far as this node knows; the first is the group's lock.
+    pub lines: Vec<LineReport>,
     /// The other nodes that it believes.
     pub members: Vec<MemberReport>,
     /// What was counted since the start.
@@ -72,6 +79,10 @@ pub struct LineReport {
     pub up: Option<bool>,
     /// The highest epoch heard of.
     pub highest_epoch: String,
+    /// The grant that this node has.
+    pub held: Option<String>,
+    /// What is left of its lease, as the node counts it.
+    pub lease_left_ms: Option<u64>,
 }
 
 /// Another node of the group.
@@ -87,6 +98,18 @@ pub struct MemberReport {
     pub heard_ms: u64,
     /// It was heard lately enough, and is not stopping.
     pub alive: bool,
+    /// It may lead, as far as it says.
+    pub eligible: bool,
+    /// It only hears and shows.
+    pub observer: bool,
+    /// It is configured never to lead.
+    pub never_coordinator: bool,
+    /// It is in maintenance.
+    pub maintenance: bool,
+    /// Its check command fails.
+    pub unhealthy: bool,
+    /// The highest version of datagrams that it reads.
+    pub speaks: u8,
     /// It hears the terminal server's beacons.
     pub hears_beacons: bool,
     /// It could not connect a short while ago, and goes last.
@@ -100,7 +123,7 @@ pub struct MemberReport {
 }
 
 /// The core's counters, by their lasting names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each is explained in crate::core::Counters")]
 pub struct CounterReport {
     pub heartbeats_sent: u64,
@@ -118,6 +141,16 @@ pub struct CounterReport {
     pub lost: u64,
     pub late: u64,
     pub late_max_us: u64,
+    pub late_histogram: Vec<LateReport>,
+}
+
+/// Late wake-ups of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateReport {
+    /// Later than those of the class before, and earlier than this; `None`: the rest.
+    pub below_ms: Option<u64>,
+    /// So many.
+    pub count: u64,
 }
 
 impl NodeReport {
@@ -138,7 +171,12 @@ impl NodeReport {
             lease_left_ms: node.lease_until(LOCK).map(left),
             priority: options.behaviour.priority,
             profile: options.profile.to_string(),
-            line: LineReport::new(options, node, now),
+            member: member_word(options.behaviour.membership).to_owned(),
+            maintenance: MaintenanceAnswer::new(node, now),
+            obstacles: Reason::all(node, now),
+            lines: (0..options.lines.len())
+                .map(|line| LineReport::new(options, node, line, now))
+                .collect(),
             members: node.members().map(|member| MemberReport::new(member, node, now)).collect(),
             counters: CounterReport::new(node.counters()),
             refused_datagrams: heartbeats.refused(),
@@ -151,24 +189,26 @@ impl NodeReport {
 }
 
 impl LineReport {
-    fn new(options: &Options, node: &Node, now: Time) -> Self {
-        let status = node.line_status(LOCK);
+    fn new(options: &Options, node: &Node, line: LineId, now: Time) -> Self {
+        let status = node.line_status(line);
         let (state, cause) = match status.map(|status| status.state) {
             None => ("unknown", None),
             Some(LineState::Held) => ("held", None),
             Some(LineState::Free(cause)) => ("free", Some(cause_word(Some(cause)).to_owned())),
         };
         Self {
-            line: options.lines[0].line.to_string(),
-            terminal_server: options.lines[0].terminal_server.clone(),
-            beacon_ms: node.last_beacon(LOCK).map(|at| millis(now.since(at))),
+            line: options.lines[line].line.to_string(),
+            terminal_server: options.lines[line].terminal_server.clone(),
+            beacon_ms: node.last_beacon(line).map(|at| millis(now.since(at))),
             state: state.to_owned(),
             cause,
             holder: status.and_then(|s| s.holder.as_ref()).map(ToString::to_string),
             epoch: status.map(|s| s.epoch.to_string()),
             reserved_for: status.and_then(|s| s.reserved_for.as_ref()).map(ToString::to_string),
             up: status.map(|s| s.up),
-            highest_epoch: node.highest_epoch(LOCK).to_string(),
+            highest_epoch: node.highest_epoch(line).to_string(),
+            held: node.epoch(line).map(|epoch| epoch.to_string()),
+            lease_left_ms: node.lease_until(line).map(|until| millis(until.since(now))),
         }
     }
 }
@@ -183,6 +223,12 @@ impl MemberReport {
             priority: heartbeat.priority,
             heard_ms: millis(quiet),
             alive: !heartbeat.leaving && quiet < node.config().profile.dead_after,
+            eligible: heartbeat.eligible(),
+            observer: heartbeat.observer,
+            never_coordinator: heartbeat.barred,
+            maintenance: heartbeat.maintenance,
+            unhealthy: heartbeat.unhealthy,
+            speaks: heartbeat.speaks,
             hears_beacons: heartbeat.hears_beacons,
             connect_failed: heartbeat.connect_failed,
             held_down: heartbeat.held_down,
@@ -210,7 +256,25 @@ impl CounterReport {
             lost: counters.lost,
             late: counters.late,
             late_max_us: counters.late_max_us,
+            late_histogram: LateReport::all(counters),
         }
+    }
+}
+
+impl LateReport {
+    fn all(counters: &Counters) -> Vec<Self> {
+        let bounds = LATE_BOUNDS_MS.into_iter().map(Some).chain([None]);
+        let classes = bounds.zip(counters.late_histogram);
+        classes.map(|(below_ms, count)| Self { below_ms, count }).collect()
+    }
+}
+
+/// The word for a membership, as in the file.
+pub(crate) fn member_word(membership: Membership) -> &'static str {
+    match membership {
+        Membership::Full => "full",
+        Membership::NeverCoordinator => "never-coordinator",
+        Membership::Observer => "observer",
     }
 }
 

@@ -136,7 +136,7 @@ fn i7_a_standby_has_the_heartbeat_socket_and_the_status_socket_and_nothing_else(
     let (dir, key) = place();
     let node = Node::start(dir, "127.0.0.1:9", "exec sleep 1000");
     let _beacons = Beacons::start(&node, key);
-    until_so("beacons", || node.report()["line"]["state"] == "held");
+    until_so("beacons", || node.report()["lines"][0]["state"] == "held");
     // Longer than a lease: it stays what it is.
     pause(Duration::from_millis(600));
     let output = node.ask(&["status"]);
@@ -156,7 +156,7 @@ fn i7_who_has_given_up_the_line_is_a_standby_again() {
     until_so("the payload", || node.path("got").exists());
     // The line says: somebody else has it now, under a later grant.
     let _beacons = Beacons::start(&node, key);
-    until_so("beacons", || node.report()["line"]["holder"] == "other");
+    until_so("beacons", || node.report()["lines"][0]["holder"] == "other");
     let guard = descendants(node.pid())[0];
     sys::process::kill_group(guard, Signal::KILL).unwrap();
     assert!(matches!(line.seen(), Seen::Frame(Frame::Release(_))));
@@ -172,7 +172,7 @@ fn strangers_are_counted_by_cause_and_change_nothing() {
     let (dir, key) = place();
     let node = Node::start(dir, "127.0.0.1:9", "exec sleep 1000");
     let _beacons = Beacons::start(&node, key.clone());
-    until_so("beacons", || node.report()["line"]["state"] == "held");
+    until_so("beacons", || node.report()["lines"][0]["state"] == "held");
     let sender = DatagramSender::open(node.group, [127, 0, 0, 1]).unwrap();
     let other = Key::new(0, *b"another group's key, of 32 bytes");
     let good = beacon(u64::MAX).encode(&key);
@@ -200,7 +200,10 @@ fn strangers_are_counted_by_cause_and_change_nothing() {
     }
     until_so("ttl", || node.report()["refused_datagrams"]["ttl"] == 1);
     let report = node.report();
-    assert_eq!((&report["role"], &report["line"]["holder"]), (&"standby".into(), &"other".into()));
+    assert_eq!(
+        (&report["role"], &report["lines"][0]["holder"]),
+        (&"standby".into(), &"other".into())
+    );
     assert_eq!(report["counters"]["claims"], 0);
 }
 

@@ -75,7 +75,6 @@ impl Networks {
     }
 
     /// From now on these keys are good, and their sender signs.
-    #[expect(dead_code, reason = "a reload will call it")]
     pub(crate) fn set_keys(&mut self, keys: KeyRing) {
         self.keys = keys;
     }
