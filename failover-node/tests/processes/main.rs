@@ -7,6 +7,7 @@ mod commands;
 mod guard;
 mod line;
 mod node;
+mod operations;
 mod standby;
 mod streams;
 mod support;
