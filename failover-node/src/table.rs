@@ -250,9 +250,8 @@ mod tests {
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    #[test]
-    fn a_status_tells_what_there_is_to_know() {
-        let counters = CounterReport {
+    fn counters() -> CounterReport {
+        CounterReport {
             heartbeats_sent: 20,
             heartbeats_heard: 19,
             heartbeats_old: 2,
@@ -272,8 +271,11 @@ mod tests {
                 LateReport { below_ms: Some(1), count: 40 },
                 LateReport { below_ms: None, count: 1 },
             ],
-        };
-        let report = NodeReport {
+        }
+    }
+
+    fn report() -> NodeReport {
+        NodeReport {
             node: "a".into(),
             group: "desk".into(),
             version: "0.1.0".into(),
@@ -317,7 +319,7 @@ mod tests {
                 leaving: false,
                 settings_differ: true,
             }],
-            counters,
+            counters: counters(),
             refused_datagrams: BTreeMap::from([("mac".into(), 3)]),
             paths: vec![PathReport {
                 path: "239.255.77.1:4100 on eth0".into(),
@@ -328,8 +330,12 @@ mod tests {
             findings: Vec::new(),
             recent: Vec::new(),
             events: None,
-        };
-        let text = render(&report);
+        }
+    }
+
+    #[test]
+    fn a_status_tells_what_there_is_to_know() {
+        let text = render(&report());
         for part in [
             "a: coordinator of group desk, failover-node 0.1.0\n",
             "pms 10.0.0.5:4101 12 ms ago up held by a, epoch 1.7, 371 ms of our lease left",

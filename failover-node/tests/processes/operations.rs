@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use sys::process::Signal;
 use sys::boottime;
+use sys::process::Signal;
 use tempfile::TempDir;
 
 use crate::line::{Line, Seen};
@@ -145,7 +145,10 @@ fn a_reload_changes_what_it_may_and_no_heartbeat_waits_for_it() {
     });
     assert!(gap < Duration::from_millis(400), "two heartbeats, but {gap:?}");
     let report = node.report();
-    assert_eq!((&report["role"], &report["counters"]["grants"]), (&"coordinator".into(), &1.into()));
+    assert_eq!(
+        (&report["role"], &report["counters"]["grants"]),
+        (&"coordinator".into(), &1.into())
+    );
     assert!(node.log().contains("\"changed\":\"priority\""), "{}", node.log());
 }
 
@@ -172,7 +175,11 @@ fn a_wrong_file_changes_nothing_and_the_service_manager_hears_why() {
     let changed = node.text.replace("priority = 100", "priority = 7");
     // An error is told with its place.
     node.hang_up(&changed.replace("name = \"pms\"", "name = 3"));
-    until_told(&["RELOADING=1", "STATUS=the configuration was not taken, nothing changed", "READY=1"]);
+    until_told(&[
+        "RELOADING=1",
+        "STATUS=the configuration was not taken, nothing changed",
+        "READY=1",
+    ]);
     let log = node.log();
     assert!(log.contains("node.toml:17:8: name: give a text in quotes"), "{log}");
     // What needs a restart is named, and the rest is not taken either.
