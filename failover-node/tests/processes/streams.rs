@@ -25,8 +25,8 @@ fn node_body() {
     let kind = std::env::var("NODE_BODY_KIND").unwrap();
     let arguments = ["failover-node"].into_iter().chain(arguments.lines());
     let run = Cli::try_parse_from(arguments).unwrap().run;
-    daemon::logs::init(run.log_format, None).unwrap();
-    let mut options = run.options().unwrap();
+    daemon::logs::init(run.log_format.unwrap_or_default(), None).unwrap();
+    let mut options = run.config().unwrap().options;
     options.lines[0].payload = Some(payload(&kind));
     sys::process::become_subreaper().unwrap();
     let service = async |shutdown| {
