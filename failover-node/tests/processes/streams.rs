@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use failover_node::cli::Cli;
 use failover_node::component::{Bridge, Door, Exec, ExecMode, PayloadOptions, Stream};
+use failover_node::driver::{Hook, Hooks};
 use sys::boottime;
 use sys::process::Signal;
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use wire::{Ack, Frame, Output};
 use crate::line::{Line, Seen};
 use crate::node::{LEASE, Node, place};
 use crate::support::{
-    BUSY, FAMILY, FAMILY_SIZE, PROGRAM, ended, family, pause, runs, signal, until_so,
+    BUSY, FAMILY, FAMILY_SIZE, LONG, PROGRAM, ended, family, pause, runs, signal, until_so,
 };
 
 /// The node of these stories: a process that runs the library with a payload of any kind.
@@ -28,6 +29,14 @@ fn node_body() {
     daemon::logs::init(run.log_format.unwrap_or_default(), None).unwrap();
     let mut options = run.config().unwrap().options;
     options.lines[0].payload = Some(payload(&kind));
+    if let Ok(script) = std::env::var("NODE_BODY_HOOKS") {
+        let hook = || {
+            let command = ["sh", "-c", &script].map(Into::into).to_vec();
+            vec![Hook { command, timeout: LONG }]
+        };
+        let (before_serve, after_serve, after_stop) = (hook(), hook(), hook());
+        options.hooks = Hooks { before_serve, after_serve, after_stop };
+    }
     sys::process::become_subreaper().unwrap();
     let service = async |shutdown| {
         let ended = failover_node::run(options, shutdown).await;
@@ -59,11 +68,25 @@ fn payload(kind: &str) -> PayloadOptions {
 
 /// Starts a node with a payload as [`payload`] reads it.
 pub(crate) fn start(dir: TempDir, line: &Line, kind: &str, flags: &[&str]) -> Node {
+    start_with_hooks(dir, line, kind, flags, None)
+}
+
+/// The same with one hook for all events.
+fn start_with_hooks(
+    dir: TempDir,
+    line: &Line,
+    kind: &str,
+    flags: &[&str],
+    hook: Option<&str>,
+) -> Node {
     let none = ["--", "none"];
     Node::start_by(dir, &line.address.to_string(), &[flags, &none].concat(), |arguments| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "streams::node_body", "--test-threads=1"]);
         command.env("NODE_BODY_ARGUMENTS", arguments.join("\n")).env("NODE_BODY_KIND", kind);
+        hook.inspect(|hook| {
+            command.env("NODE_BODY_HOOKS", hook);
+        });
         command
     })
 }
@@ -214,4 +237,58 @@ fn a_program_that_closes_its_terminal_by_ending_is_started_again() {
     assert_eq!(line.seen(), Seen::Closed);
     assert_eq!(line.seen(), Seen::Granted);
     pause(Duration::from_millis(1));
+}
+
+#[test]
+fn hooks_enclose_the_payload_and_input_waits_for_the_gate() {
+    let (dir, key) = place();
+    let line = Line::start(key, b"input");
+    let hook = "[ $LINEKEEPER_EVENT != before-serve ] || sleep 0.3; \
+                echo $LINEKEEPER_EVENT $LINEKEEPER_EPOCH >> journal; echo said";
+    let payload = "stream head -c 5 > got; echo payload >> journal; exec sleep 1000";
+    let mut node = start_with_hooks(dir, &line, payload, &[], Some(hook));
+    assert_eq!(line.seen(), Seen::Granted);
+    assert_eq!(line.seen(), ack(5));
+    let journal = || fs::read_to_string(node.path("journal")).unwrap_or_default();
+    until_so("both", || journal().lines().count() == 3);
+    assert_eq!(fs::read_to_string(node.path("got")).unwrap(), "input");
+    signal(&node.process.0, Signal::TERM);
+    assert!(ended(&mut node.process.0).success());
+    let journal = fs::read_to_string(node.path("journal")).unwrap();
+    let epoch = wire::Epoch::new(7, 1).0;
+    let event = |event: &str| format!("{event} {epoch}");
+    let mut lines: Vec<&str> = journal.lines().collect();
+    assert_eq!(
+        (lines.remove(0), lines.pop()),
+        (&*event("before-serve"), Some(&*event("after-stop")))
+    );
+    // These two begin together.
+    lines.sort_unstable();
+    assert_eq!(lines, [&*event("after-serve"), "payload"]);
+    assert_eq!(node.says("hook-output")["text"], "said");
+}
+
+#[test]
+fn a_gate_that_fails_gives_the_line_back_and_no_payload_runs() {
+    let (dir, key) = place();
+    let line = Line::start(key, b"");
+    let payload = "stream touch ran; exec sleep 1000";
+    let node = start_with_hooks(dir, &line, payload, &[], Some("exit 3"));
+    assert_eq!(line.seen(), Seen::Granted);
+    assert!(matches!(line.seen(), Seen::Frame(Frame::Release(_))));
+    assert_eq!(node.says("hook-failed")["why"], "exit status: 3");
+    assert_eq!(node.says("resigning")["cause"], "gate-failed");
+    assert!(!node.path("ran").exists());
+}
+
+#[test]
+fn i7_a_killed_node_leaves_nothing_of_its_hook_behind() {
+    let (dir, key) = place();
+    let line = Line::start(key, b"");
+    let node = start_with_hooks(dir, &line, "stream exec sleep 1000", &[], Some(FAMILY));
+    assert_eq!(line.seen(), Seen::Granted);
+    // The instance's guard, and the hook's with its family; the payload waits.
+    let family = family(node.pid(), FAMILY_SIZE + 2);
+    signal(&node.process.0, Signal::KILL);
+    until_so("their end", || !family.iter().any(|pid| runs(*pid)));
 }
