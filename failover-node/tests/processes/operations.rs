@@ -181,7 +181,7 @@ fn a_wrong_file_changes_nothing_and_the_service_manager_hears_why() {
         "READY=1",
     ]);
     let log = node.log();
-    assert!(log.contains("node.toml:17:8: name: give a text in quotes"), "{log}");
+    assert!(log.contains("node.toml:15:8: name: give a text in quotes"), "{log}");
     // What needs a restart is named, and the rest is not taken either.
     node.hang_up(&changed.replace("200/900/1000", "standard").replace("\"test\"", "\"best\""));
     until_told(&["RELOADING=1", "STATUS=the configuration was not taken", "READY=1"]);
@@ -230,7 +230,7 @@ fn maintenance_keeps_a_node_from_leading_and_why_not_says_so() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(node.report()["role"], "coordinator");
     let on = node.ask(&["maintenance", "on", "--for", "30m", "--force"]);
-    assert!(said(&on).starts_with("in maintenance for another 29 min"), "{on:?}");
+    assert!(said(&on).starts_with("in maintenance for another "), "{on:?}");
     until_so("standby", || node.report()["role"] == "standby");
     let why_not = node.ask(&["why-not", "--json"]);
     assert_eq!(why_not.status.code(), Some(3));
