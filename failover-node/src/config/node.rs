@@ -144,7 +144,7 @@ fn keys<'t>(
         let known = known.contains(&id).then_some(id);
         known.ok_or_else(|| format!("there is no key {id}: add it to `keys`"))
     });
-    let sender = signs.or(known.first().copied()).unwrap_or_default();
+    let sender = signs.or_else(|| known.first().copied()).unwrap_or_default();
     let nameless = || KeyRing::from(Key::new(0, [0; 32]));
     // Of keys that are wrong enough was told.
     if known.is_empty() {

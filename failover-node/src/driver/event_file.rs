@@ -71,7 +71,7 @@ fn open(path: &Path) -> io::Result<File> {
         end_last_line(&mut file)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         // So that the file itself outlives a power cut; where that cannot be, it is as it is.
-        let _ = File::open(parent.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
+        let _ = File::open(parent.unwrap_or_else(|| Path::new("."))).and_then(|dir| dir.sync_all());
     }
     Ok(file)
 }

@@ -125,7 +125,7 @@ impl Events {
         }
         let served = role == Role::Coordinator;
         let left = self.role == Some(Role::Coordinator);
-        let epoch = epoch.or(self.epoch.filter(|_| left));
+        let epoch = epoch.or_else(|| self.epoch.filter(|_| left));
         let unserved = self.free_since.filter(|_| served).map(|since| millis(now.since(since)));
         let change = RoleChange {
             time: daemon::wall::stamp(daemon::wall::now()),

@@ -147,7 +147,7 @@ enum Event {
     Shutdown,
     Deadline,
     Request(Request),
-    Reload(Reload),
+    Reload(Box<Reload>),
     Station(LineId, StationEvent),
     Gate(Gate),
     Fit(bool),
@@ -207,7 +207,7 @@ impl NodeLoop {
                 Event::Shutdown => self.stop(),
                 Event::Deadline => self.deadline()?,
                 Event::Request(request) => self.answer(request),
-                Event::Reload(reload) => self.reload(reload),
+                Event::Reload(reload) => self.reload(*reload),
                 Event::Station(line, StationEvent::Instance(event)) => {
                     self.instance_event(line, event);
                 }
@@ -243,7 +243,7 @@ impl NodeLoop {
             gate = self.hooks.event() => Event::Gate(gate),
             fit = self.check.event() => Event::Fit(fit),
             Some(request) = self.requests.recv() => Event::Request(request),
-            Some(reload) = self.reloads.recv() => Event::Reload(reload),
+            Some(reload) = self.reloads.recv() => Event::Reload(Box::new(reload)),
             () = self.heartbeats.readable() => Event::Datagrams,
         }
     }
