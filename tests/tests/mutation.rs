@@ -157,6 +157,11 @@ fn observers_barred_members_and_members_in_maintenance_do_not_claim() {
 }
 
 #[test]
+fn the_other_lines_of_a_group_end_with_its_first() {
+    is_caught(Guard::LockFirst, "does not follow");
+}
+
+#[test]
 fn with_all_guards_on_nothing_is_found() {
     for seed in 1..=200 {
         let outcome = world::run(seed, false);

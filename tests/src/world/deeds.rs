@@ -187,7 +187,9 @@ impl World {
 
     fn apply_to_coordinator(&mut self, fault: Fault) {
         let i = self.target(Whom::Coordinator);
-        let instance = self.nodes[i].instance;
+        let line = self.rng.random_range(0..self.setting.lines);
+        let of_line = &mut self.nodes[i].lines[line];
+        let instance = of_line.instance;
         match fault {
             Fault::CrashLoop(long) => {
                 self.nodes[i].crashing_until = self.now + long;
@@ -195,7 +197,7 @@ impl World {
             }
             Fault::PayloadCrash => self.guard_kills(i, instance),
             Fault::PayloadHang | Fault::PayloadStubborn => {
-                if let Some(payload) = &mut self.nodes[i].payload {
+                if let Some(payload) = &mut of_line.payload {
                     payload.hangs |= matches!(fault, Fault::PayloadHang);
                     payload.stubborn |= matches!(fault, Fault::PayloadStubborn);
                 }

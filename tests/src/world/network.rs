@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use failover_node::core::LineId;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::{Epoch, Frame};
@@ -25,6 +26,8 @@ pub enum Segment {
 pub struct Connection {
     /// The node.
     pub node: usize,
+    /// The line.
+    pub line: LineId,
     /// Last arrival time by direction: a stream keeps its order.
     last: [True; 2],
     /// What a cut holds back, by direction, until it heals: TCP sends again.
@@ -165,9 +168,9 @@ impl Network {
 }
 
 impl Connection {
-    /// A new connection of a node.
-    pub fn new(node: usize) -> Self {
-        Self { node, ..Self::default() }
+    /// A new connection of a node for a line.
+    pub fn new(node: usize, line: LineId) -> Self {
+        Self { node, line, ..Self::default() }
     }
 
     /// When a segment that starts now with this delay arrives.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use failover_node::core::{Action, LOCK, Node, NodeConfig};
+use failover_node::core::{Action, LOCK, LineId, Node, NodeConfig};
 use rand::RngExt;
 use wire::{BootId, Datagram, Frame, Key, Name, Nonce, Time};
 
@@ -46,7 +46,17 @@ pub struct NodeHost {
     beliefs: Beliefs,
     /// What waits.
     pub inbox: VecDeque<Event>,
-    /// Frames the payload wrote that the node has not read: they survive in the pipe.
+    /// What it runs for each line.
+    pub lines: [HostLine; MAX_LINES],
+    instances: u64,
+    wake: u64,
+    wake_for: Option<Time>,
+}
+
+/// What a host runs for one line.
+#[derive(Debug, Default)]
+pub struct HostLine {
+    /// To the terminal server.
     pub connection: Option<usize>,
     /// The instance's number; a late outcome of an older one is nobody's.
     pub instance: u64,
@@ -54,9 +64,12 @@ pub struct NodeHost {
     pub payload: Option<Payload>,
     /// The payload that is being started.
     pub starting: Option<Payload>,
-    wake: u64,
-    wake_for: Option<Time>,
+    /// Until when the payload is busy.
+    pub busy: True,
 }
+
+/// Most lines of the group.
+pub const MAX_LINES: usize = 2;
 
 impl NodeHost {
     /// A host whose node has not started.
@@ -79,12 +92,27 @@ impl NodeHost {
             life: 0,
             paused: false,
             inbox: VecDeque::new(),
-            connection: None,
-            instance: 0,
-            payload: None,
-            starting: None,
+            lines: Default::default(),
+            instances: 0,
             wake: 0,
         }
+    }
+
+    /// Which line an instance is for, if it is not an old one.
+    pub fn line_of(&self, instance: u64) -> Option<LineId> {
+        self.lines.iter().position(|line| line.instance == instance)
+    }
+
+    /// The line of an instance, with its running payload.
+    pub fn line_with_payload(&mut self, instance: u64) -> Option<&mut HostLine> {
+        let mut lines = self.lines.iter_mut();
+        lines.find(|l| l.payload.as_ref().is_some_and(|p| p.instance == instance))
+    }
+
+    /// A new instance begins for a line.
+    fn begin_instance(&mut self, line: LineId) {
+        self.instances += 1;
+        self.lines[line].instance = self.instances;
     }
 
     /// Whether its node's process runs at this moment.
@@ -108,9 +136,9 @@ pub fn group() -> Name {
     "group".parse().expect("letters")
 }
 
-/// The line's name.
-pub fn line() -> Name {
-    "line".parse().expect("letters")
+/// The name of a line.
+pub fn line(which: LineId) -> Name {
+    ["line", "other"][which].parse().expect("letters")
 }
 
 /// The group's keys: the first, and the one that may replace it.
@@ -141,7 +169,8 @@ impl World {
             profile: self.setting.profile,
             seed: self.rng.random(),
             behaviour: self.setting.behaviours[i].clone(),
-            ..NodeConfig::new(group(), name(host.alias), line(), BootId(boot), keys)
+            lines: (0..self.setting.lines).map(line).collect(),
+            ..NodeConfig::new(group(), name(host.alias), line(LOCK), BootId(boot), keys)
         };
         host.process = Some(Node::new(config, now));
         self.drain_node(i);
@@ -153,23 +182,29 @@ impl World {
         host.process = None;
         host.paused = false;
         host.inbox.clear();
-        host.instance += 1;
-        host.starting = None;
         if power_loss {
-            // The payload's host is gone with it.
-            host.payload = None;
             host.asleep = false;
             host.frozen.clear();
-        } else if let Some(payload) = &host.payload {
-            // The guard sees the end of its pipe.
-            let event = Event::GuardKills(i, payload.instance);
-            let at = self.now + self.rng.random_range(MS / 10..3 * MS);
-            self.at(at, event);
         }
-        if let Some(conn) = self.nodes[i].connection.take()
-            && !power_loss
-        {
-            self.send(conn, true, Segment::Fin);
+        for line in 0..self.setting.lines {
+            let host = &mut self.nodes[i];
+            host.begin_instance(line);
+            let of_line = &mut host.lines[line];
+            of_line.starting = None;
+            if power_loss {
+                // The payload's host is gone with it.
+                of_line.payload = None;
+            } else if let Some(payload) = &of_line.payload {
+                // The guard sees the end of its pipe.
+                let event = Event::GuardKills(i, payload.instance);
+                let at = self.now + self.rng.random_range(MS / 10..3 * MS);
+                self.at(at, event);
+            }
+            if let Some(conn) = self.nodes[i].lines[line].connection.take()
+                && !power_loss
+            {
+                self.send(conn, true, Segment::Fin);
+            }
         }
     }
 
@@ -205,34 +240,57 @@ impl World {
                 }
             }
             Event::Datagram(_, datagram) => self.node_hears(i, &datagram),
-            Event::Connected(_, instance, conn) if instance == host.instance => match conn {
-                Ok(conn) => {
-                    host.connection = Some(conn);
-                    let nonce = Nonce(std::array::from_fn(|k| (conn >> (8 * (k % 8))) as u8));
-                    node.handle_connected(LOCK, nonce, now);
+            Event::ToNode(conn, segment) => {
+                let line = self.connections[conn].line;
+                if host.lines[line].connection != Some(conn) {
+                    return;
                 }
-                Err(()) => node.handle_connect_failed(LOCK, "connection refused".into(), now),
-            },
-            Event::ToNode(conn, segment) if host.connection == Some(conn) => match segment {
-                Segment::Frame(frame) => {
-                    note_renewal(&mut self.connections[conn], &frame);
-                    node.handle_frame(LOCK, frame, now);
+                match segment {
+                    Segment::Frame(frame) => {
+                        note_renewal(&mut self.connections[conn], &frame);
+                        node.handle_frame(line, frame, now);
+                    }
+                    Segment::Fin => node.handle_disconnected(line, now),
                 }
-                Segment::Fin => node.handle_disconnected(LOCK, now),
-            },
-            // Also what a dead payload left in the pipe.
-            Event::PayloadWrites(_, instance, frame) if instance == host.instance => {
-                node.handle_payload(LOCK, frame, now);
             }
-            Event::PayloadGone(_, instance) if instance == host.instance => {
-                node.handle_payload_gone(LOCK, now);
+            event => {
+                if !self.node_handles_own(i, event) {
+                    return;
+                }
             }
-            Event::InstanceGone(_, instance) if instance == host.instance => {
-                node.handle_instance_gone(LOCK, now);
-            }
-            _ => return,
         }
         self.drain_node(i);
+    }
+
+    /// What comes of its instances. Whether it is not too late for that.
+    fn node_handles_own(&mut self, i: usize, event: Event) -> bool {
+        let now = self.node_time(i);
+        let host = &mut self.nodes[i];
+        let instance = match &event {
+            Event::Connected(_, instance, _)
+            | Event::PayloadWrites(_, instance, _)
+            | Event::PayloadGone(_, instance)
+            | Event::InstanceGone(_, instance) => *instance,
+            _ => return false,
+        };
+        let (Some(line), Some(node)) = (host.line_of(instance), &mut host.process) else {
+            return false;
+        };
+        match event {
+            Event::Connected(_, _, Ok(conn)) => {
+                host.lines[line].connection = Some(conn);
+                let nonce = Nonce(std::array::from_fn(|k| (conn >> (8 * (k % 8))) as u8));
+                node.handle_connected(line, nonce, now);
+            }
+            Event::Connected(_, _, Err(())) => {
+                node.handle_connect_failed(line, "connection refused".into(), now);
+            }
+            // Also what a dead payload left in the pipe.
+            Event::PayloadWrites(_, _, frame) => node.handle_payload(line, frame, now),
+            Event::PayloadGone(..) => node.handle_payload_gone(line, now),
+            _ => node.handle_instance_gone(line, now),
+        }
+        true
     }
 
     fn node_hears(&mut self, i: usize, datagram: &Datagram) {
@@ -294,7 +352,7 @@ impl World {
         host.woke = self.now;
         // The payload goes on where it was; the guard may look before or after.
         let thought = self.now + self.rng.random_range(0..2 * MS);
-        self.payload_busy[i] = thought;
+        host.lines.iter_mut().for_each(|line| line.busy = line.busy.max(thought));
         for event in std::mem::take(&mut host.frozen) {
             let at = match event {
                 Event::PayloadThinks(..) => thought,
@@ -325,17 +383,19 @@ impl World {
     /// Everything the node has to say, as the contract wants it.
     pub fn drain_node(&mut self, i: usize) {
         loop {
-            self.drain_frames(i);
-            while let Some(frame) =
-                self.nodes[i].process.as_mut().and_then(|n| n.poll_payload(LOCK))
-            {
-                self.hand_to_payload(i, frame);
+            for line in 0..self.setting.lines {
+                self.drain_frames(i, line);
+                while let Some(node) = &mut self.nodes[i].process
+                    && let Some(frame) = node.poll_payload(line)
+                {
+                    self.hand_to_payload(i, line, frame);
+                }
             }
             let Some(node) = &mut self.nodes[i].process else { return };
             let Some(action) = node.poll_action() else { break };
             self.node_action(i, action);
         }
-        self.tell_guard(i);
+        (0..self.setting.lines).for_each(|line| self.tell_guard(i, line));
         let granted = self.oracle.highest_granted();
         let host = &mut self.nodes[i];
         let Some(node) = &host.process else { return };
@@ -354,11 +414,11 @@ impl World {
         }
     }
 
-    pub(super) fn drain_frames(&mut self, i: usize) {
-        let Some(conn) = self.nodes[i].connection else { return };
+    pub(super) fn drain_frames(&mut self, i: usize, line: LineId) {
+        let Some(conn) = self.nodes[i].lines[line].connection else { return };
         let local = self.node_time(i);
-        while let Some(frame) =
-            self.nodes[i].process.as_mut().and_then(|n| n.poll_frame(LOCK, local))
+        while let Some(node) = &mut self.nodes[i].process
+            && let Some(frame) = node.poll_frame(line, local)
         {
             let connection = &mut self.connections[conn];
             match &frame {
@@ -367,7 +427,7 @@ impl World {
                 Frame::Output(_) | Frame::Ack(_) => {
                     self.oracle.write(i, self.now, connection.may_write_until);
                 }
-                Frame::Release(_) if self.nodes[i].payload.is_some() => {
+                Frame::Release(_) if self.nodes[i].lines[line].payload.is_some() => {
                     self.oracle.fail(format!("I7: node {i} gave the line back, its payload ran"));
                 }
                 _ => {}
@@ -380,19 +440,19 @@ impl World {
         match action {
             // Multicast loops back to its sender.
             Action::Heartbeat(heartbeat) => self.multicast(i, Datagram::Heartbeat(heartbeat)),
-            Action::StartInstance(_) => {
-                self.nodes[i].instance += 1;
-                self.connect(i);
+            Action::StartInstance(line) => {
+                self.nodes[i].begin_instance(line);
+                self.connect(i, line);
             }
-            Action::StartPayload(_, grant) => self.start_payload(i, &grant),
-            Action::StopPayload(_) => self.stop_payload(i),
-            Action::EndInstance(_) => self.end_instance(i),
+            Action::StartPayload(line, grant) => self.start_payload(i, line, &grant),
+            Action::StopPayload(line) => self.stop_payload(i, line),
+            Action::EndInstance(line) => self.end_instance(i, line),
             Action::Stopped => {
                 self.kill_node(i, false);
                 // Whoever stopped it starts it again, if it has not been already.
                 self.at(self.now + 300 * MS, Event::StartNode(i));
             }
-            Action::Report(_, occurrence) => self.node_reports(i, occurrence),
+            Action::Report(line, occurrence) => self.node_reports(i, line, occurrence),
         }
     }
 

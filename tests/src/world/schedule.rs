@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use failover_node::core::Maintenance;
+use failover_node::core::{LOCK, LineId, Maintenance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use terminal_server::core::FrameEnd;
@@ -116,7 +116,7 @@ pub enum Event {
 pub struct World {
     /// True time.
     pub now: True,
-    queue: Queue,
+    pub(super) queue: Queue,
     /// What the seed decided at first.
     pub setting: Setting,
     /// Names and key, made once.
@@ -135,8 +135,6 @@ pub struct World {
     pub open: Vec<usize>,
     /// The judge.
     pub oracle: Oracle,
-    /// Until when each node's payload is busy.
-    pub payload_busy: Vec<True>,
     /// Datagrams for replays.
     pub recorded: VecDeque<Rc<Datagram>>,
     /// What happened how often.
@@ -221,7 +219,6 @@ impl World {
             now: 0,
             queue: Queue::default(),
             names: Names::new(setting.rollover),
-            payload_busy: vec![0; nodes.len()],
             nodes,
             server,
             network,
@@ -310,12 +307,21 @@ impl World {
             return false;
         }
         let coordinator = |h: &NodeHost| {
-            h.payload.is_some() && h.process.as_ref().is_some_and(|n| n.role() == Role::Coordinator)
+            h.lines[LOCK].payload.is_some()
+                && h.process.as_ref().is_some_and(|n| n.role() == Role::Coordinator)
         };
         let nodes = &self.nodes[..self.setting.nodes];
         nodes.iter().filter(|h| coordinator(h)).count() == 1
             && self.oracle.open() == 0
+            && (1..self.setting.lines).all(|line| self.follows(line))
             && (0..nodes.len()).all(|i| self.knows_all(i))
+    }
+
+    /// The line is held by the holder of the first, whose payload runs.
+    fn follows(&self, line: LineId) -> bool {
+        let node = |line| self.holder(line).map(|conn| self.connections[conn].node);
+        let holder = node(line);
+        holder == node(LOCK) && holder.is_some_and(|i| self.nodes[i].lines[line].payload.is_some())
     }
 
     /// In words, when the time for it to be well is over.
@@ -323,6 +329,10 @@ impl World {
         let open = self.oracle.open();
         if open > 0 {
             return format!("I3: lost: {open} records open");
+        }
+        if let Some(line) = (1..self.setting.lines).find(|line| !self.follows(*line)) {
+            let holder = self.holder(line).map(|conn| self.connections[conn].node);
+            return format!("I6: line {line} does not follow the first: held by {holder:?}");
         }
         let nodes = 0..self.setting.nodes;
         let strangers: Vec<_> = nodes.clone().filter(|i| !self.knows_all(*i)).collect();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use failover_node::core::{LOCK, LineId};
 use rand::RngExt;
 use terminal_server::core::{
     Action, Announcer, ClientKind, GroupKeys, Line, LineConfig, Occurrence, Saved, Start,
@@ -21,7 +22,7 @@ pub struct ServerHost {
     /// Its clock.
     pub clock: Clock,
     /// The process, while it runs.
-    pub process: Option<(Line, Announcer)>,
+    pub process: Option<Process>,
     /// It is stopped: what comes waits in its buffers.
     pub paused: bool,
     /// Deadlines and answers of the disk that wait.
@@ -34,13 +35,21 @@ pub struct ServerHost {
     pub fd_alive: bool,
     /// The disk: the start number, and what a clean stop left.
     start: u32,
-    saved: Option<Saved>,
+    saved: Option<Vec<Saved>>,
     first: bool,
     wake: u64,
     wake_for: Option<Time>,
     stopping: bool,
     /// When it will be started again after a clean stop.
     restart_in: True,
+}
+
+/// A terminal server's cores.
+#[derive(Debug)]
+pub struct Process {
+    /// The lines, the lock first.
+    pub lines: Vec<Line>,
+    announcer: Announcer,
 }
 
 impl ServerHost {
@@ -85,20 +94,24 @@ impl World {
         let saved = host.saved.take();
         let unclean = saved.is_none() && !host.first;
         host.first = false;
-        let config = LineConfig {
-            groups: vec![GroupKeys { group: group(), keys: self.names.ring(0) }],
-            frame_end: self.setting.frame_end,
-            char_time: Duration::from_nanos(self.setting.char_time),
-            ..LineConfig::new(line(), "server".parse().expect("letters"))
+        let mut saved = saved.unwrap_or_default().into_iter();
+        let mut start_line = |which| {
+            let config = LineConfig {
+                groups: vec![GroupKeys { group: group(), keys: self.names.ring(0) }],
+                frame_end: self.setting.frame_end,
+                char_time: Duration::from_nanos(self.setting.char_time),
+                ..LineConfig::new(line(which), "server".parse().expect("letters"))
+            };
+            Line::new(config, Start { number: host.start, saved: saved.next(), unclean }, now)
         };
-        let start = Start { number: host.start, saved, unclean };
-        let mut line = Line::new(config, start, now);
-        line.handle_device(host.plugged, now);
+        let mut lines: Vec<_> = (0..self.setting.lines).map(&mut start_line).collect();
+        lines[LOCK].handle_device(host.plugged, now);
         host.fd_alive = host.plugged;
         let names = (group(), "server".parse().expect("letters"));
         let interval = Duration::from_millis(100);
-        let announcer = Announcer::new(names, host.start, interval, &[line.status(now)], now);
-        host.process = Some((line, announcer));
+        let statuses: Vec<_> = lines.iter().map(|line| line.status(now)).collect();
+        let announcer = Announcer::new(names, host.start, interval, &statuses, now);
+        host.process = Some(Process { lines, announcer });
         host.wake_for = None;
         let kept = self.kept();
         self.oracle.started(kept);
@@ -108,8 +121,7 @@ impl World {
 
     /// For which node the free line is kept, and until when by true time.
     fn kept(&self) -> Option<(usize, True)> {
-        let (line, _) = self.server.process.as_ref()?;
-        let status = line.status(self.server_time());
+        let status = self.server.process.as_ref()?.lines[LOCK].status(self.server_time());
         let node = status.reserved_for?;
         // The time left is told in whole milliseconds.
         Some((number(&node), self.now + True::from(status.left_ms.saturating_sub(1)) * MS))
@@ -133,8 +145,8 @@ impl World {
         let now = self.server_time();
         self.server.restart_in = restart_in;
         self.server.stopping = true;
-        if let Some((line, _)) = &mut self.server.process {
-            line.handle_stop(now);
+        if let Some(process) = &mut self.server.process {
+            process.lines.iter_mut().for_each(|line| line.handle_stop(now));
             self.drain_server(VecDeque::new());
             self.finish_stop();
         }
@@ -144,9 +156,9 @@ impl World {
         if !self.server.stopping || self.server.paused {
             return;
         }
-        let done = self.server.process.take_if(|(line, _)| line.is_stopped());
-        if let Some((mut line, _)) = done {
-            self.server.saved = Some(line.save());
+        let stopped = |p: &mut Process| p.lines.iter().all(Line::is_stopped);
+        if let Some(mut process) = self.server.process.take_if(stopped) {
+            self.server.saved = Some(process.lines.iter_mut().map(Line::save).collect());
             self.oracle.interrupted();
             self.server.stopping = false;
             self.close_all();
@@ -165,9 +177,9 @@ impl World {
     }
 
     /// A node connects: the kernel answers, even if the process is stopped.
-    pub fn connect(&mut self, i: usize) {
+    pub fn connect(&mut self, i: usize, line: LineId) {
         let server = self.nodes.len();
-        let instance = self.nodes[i].instance;
+        let instance = self.nodes[i].lines[line].instance;
         let (there, back) = ((i, server), (server, i));
         if [there, back].iter().any(|(from, to)| self.network.cut.has(*from, *to)) {
             return;
@@ -180,8 +192,10 @@ impl World {
     /// The connection is made, or refused.
     pub fn syn(&mut self, i: usize, instance: u64) {
         let conn = self.connections.len();
+        // Whoever connected may not wait for it any more.
+        let line = self.nodes[i].line_of(instance).unwrap_or(LOCK);
         if self.now < self.nodes[i].deceived_until {
-            let mut connection = Connection::new(i);
+            let mut connection = Connection::new(i, line);
             connection.impostor = true;
             connection.server_closed = true;
             self.connections.push(connection);
@@ -190,7 +204,7 @@ impl World {
         if self.server.process.is_none() || self.server.stopping {
             return self.node_event(i, Event::Connected(i, instance, Err(())));
         }
-        self.connections.push(Connection::new(i));
+        self.connections.push(Connection::new(i, line));
         self.open.push(conn);
         self.server_event(Event::Accept(conn));
         self.node_event(i, Event::Connected(i, instance, Ok(conn)));
@@ -223,26 +237,28 @@ impl World {
         }
         let now = self.server_time();
         let wake = self.server.wake;
-        let Some((line, _)) = &mut self.server.process else { return };
+        let Some(Process { lines, .. }) = &mut self.server.process else { return };
         match event {
             Event::ServerWake(w) if w != wake => return,
             Event::ServerWake(_) => {
                 self.server.wake_for = None;
                 // What it was set for may have moved since.
-                if line.poll_timeout().is_some_and(|due| due <= now) {
-                    line.handle_timeout(now);
-                }
+                let due = |line: &&mut Line| line.poll_timeout().is_some_and(|due| due <= now);
+                lines.iter_mut().filter(due).for_each(|line| line.handle_timeout(now));
             }
             Event::Accept(conn) => {
                 let nonce = Nonce([conn as u8 ^ 0x5a; 16]);
+                let line = &mut lines[self.connections[conn].line];
                 line.handle_connect(conn as u64, ClientKind::Line { nonce }, now);
             }
             Event::ServerReads(conn) => {
                 self.read_segment(conn);
             }
-            Event::Stored(start) => line.handle_stored(start, now),
+            Event::Stored(start) => {
+                lines.iter_mut().for_each(|line| line.handle_stored(start, now));
+            }
             Event::Device(up) => {
-                line.handle_device(up, now);
+                lines[LOCK].handle_device(up, now);
                 self.server.fd_alive = up && self.server.plugged;
             }
             _ => return,
@@ -278,7 +294,8 @@ impl World {
     /// Hands one unread segment to the core. Whether there was one.
     fn read_segment(&mut self, conn: usize) -> bool {
         let now = self.server_time();
-        let Some((line, _)) = &mut self.server.process else { return false };
+        let Some(process) = &mut self.server.process else { return false };
+        let line = &mut process.lines[self.connections[conn].line];
         match self.connections[conn].unread.pop_front() {
             Some(Segment::Frame(frame)) => {
                 if let Frame::Claim(claim) = &frame {
@@ -301,15 +318,18 @@ impl World {
             self.drain_clients();
             self.drain_serial();
             let now = self.server_time();
-            while let Some(action) =
-                self.server.process.as_mut().and_then(|(line, _)| line.poll_action())
-            {
-                self.server_action(action, &mut probes);
+            for line in 0..self.setting.lines {
+                while let Some(process) = &mut self.server.process
+                    && let Some(action) = process.lines[line].poll_action()
+                {
+                    self.server_action(line, action, &mut probes);
+                }
             }
             let Some(conn) = probes.pop_front() else { break };
             if self.read_segment(conn) {
                 probes.push_front(conn);
-            } else if let Some((line, _)) = &mut self.server.process {
+            } else if let Some(process) = &mut self.server.process {
+                let line = &mut process.lines[self.connections[conn].line];
                 line.handle_idle(conn as u64, now);
             }
         }
@@ -322,8 +342,9 @@ impl World {
         let mut open = std::mem::take(&mut self.open);
         open.retain(|conn| !self.connections[*conn].server_closed);
         for conn in &open {
-            while let Some((line, _)) = &mut self.server.process
-                && let Some(frame) = line.poll_frame(*conn as u64, now)
+            let line = self.connections[*conn].line;
+            while let Some(process) = &mut self.server.process
+                && let Some(frame) = process.lines[line].poll_frame(*conn as u64, now)
             {
                 self.connections[*conn].granted |= matches!(frame, Frame::Grant(_));
                 self.send(*conn, false, Segment::Frame(frame));
@@ -335,7 +356,8 @@ impl World {
     fn drain_serial(&mut self) {
         let now = self.server_time();
         loop {
-            let Some((line, _)) = &mut self.server.process else { return };
+            let Some(process) = &mut self.server.process else { return };
+            let line = &mut process.lines[LOCK];
             let Some(bytes) = line.poll_serial(now).filter(|_| self.server.fd_alive) else {
                 return;
             };
@@ -346,15 +368,15 @@ impl World {
         }
     }
 
-    fn server_action(&mut self, action: Action, probes: &mut VecDeque<usize>) {
+    fn server_action(&mut self, line: LineId, action: Action, probes: &mut VecDeque<usize>) {
         let now = self.server_time();
         match action {
             Action::Probe(id) => probes.push_back(id as usize),
             Action::Store(start) => {
                 self.coverage.state("start number raised for a claim");
                 self.server.start = self.server.start.max(start);
-                if let Some((_, announcer)) = &mut self.server.process {
-                    announcer.handle_start(start);
+                if let Some(process) = &mut self.server.process {
+                    process.announcer.handle_start(start);
                 }
                 self.at(self.now + 5 * MS, Event::Stored(start));
             }
@@ -367,16 +389,20 @@ impl World {
                 self.send(id as usize, false, Segment::Fin);
             }
             Action::Announce => {
-                if let Some((line, announcer)) = &mut self.server.process {
-                    announcer.handle_status(line.status(now), now);
+                if let Some(Process { lines, announcer }) = &mut self.server.process {
+                    announcer.handle_status(lines[line].status(now), now);
                 }
             }
-            Action::Report(occurrence) => self.server_reports(occurrence),
+            Action::Report(occurrence) => self.server_reports(line, occurrence),
         }
     }
 
-    fn server_reports(&mut self, occurrence: Occurrence) {
+    fn server_reports(&mut self, line: LineId, occurrence: Occurrence) {
         match occurrence {
+            Occurrence::Granted { .. } if line != LOCK => {
+                self.coverage.state("second line granted");
+            }
+            Occurrence::Ended { .. } if line != LOCK => {}
             Occurrence::Granted { node: Some(node), epoch, in_doubt } => {
                 self.granted(number(&node), epoch);
                 if in_doubt > 0 {
@@ -406,9 +432,8 @@ impl World {
     }
 
     fn granted(&mut self, node: usize, epoch: Epoch) {
-        let Some((line, _)) = &self.server.process else { return };
-        let holder = self.open.iter().find(|conn| line.is_holder(**conn as u64));
-        let Some(connection) = holder.map(|conn| &self.connections[*conn]) else { return };
+        let Some(holder) = self.holder(LOCK) else { return };
+        let connection = &self.connections[holder];
         let dead = connection.unread.iter().any(|s| matches!(s, Segment::Fin));
         let seen = connection.seen;
         if self.oracle.mid_answer() {
@@ -418,24 +443,32 @@ impl World {
         self.oracle.granted(epoch, Claimed { node, seen, dead }, self.now);
     }
 
+    /// The connection that has the line.
+    pub fn holder(&self, line: LineId) -> Option<usize> {
+        let process = self.server.process.as_ref()?;
+        self.open.iter().copied().find(|conn| process.lines[line].is_holder(*conn as u64))
+    }
+
     /// The connection of the last grant: the newest whose lease is known.
     fn last_holder(&self) -> Option<usize> {
-        self.open.iter().rev().copied().find(|c| self.connections[*c].granted)
+        let lock = |c: &usize| self.connections[*c].granted && self.connections[*c].line == LOCK;
+        self.open.iter().rev().copied().find(lock)
     }
 
     fn send_beacons(&mut self) {
         let now = self.server_time();
         let from = self.nodes.len();
         while let Some(beacon) =
-            self.server.process.as_mut().and_then(|(_, announcer)| announcer.poll_beacon(now))
+            self.server.process.as_mut().and_then(|process| process.announcer.poll_beacon(now))
         {
             self.multicast(from, Datagram::Beacon(beacon));
         }
     }
 
     fn schedule_server(&mut self) {
-        let Some((line, announcer)) = &self.server.process else { return };
-        let deadline = wire::time::earliest([line.poll_timeout(), announcer.poll_timeout()]);
+        let Some(Process { lines, announcer }) = &self.server.process else { return };
+        let first = lines.iter().filter_map(Line::poll_timeout).min();
+        let deadline = wire::time::earliest([first, announcer.poll_timeout()]);
         let set = self.server.wake_for;
         // One that is set for too early is set again when it comes.
         if let Some(local) = deadline.filter(|at| set.is_none_or(|set| *at < set)) {
@@ -476,7 +509,8 @@ impl World {
             return;
         }
         let now = self.server_time();
-        let Some((line, _)) = &mut self.server.process else { return };
+        let Some(process) = &mut self.server.process else { return };
+        let line = &mut process.lines[LOCK];
         if !self.server.tty.is_empty() && line.wants_input() {
             line.handle_input(&std::mem::take(&mut self.server.tty), now);
             self.drain_server(VecDeque::new());

@@ -39,6 +39,8 @@ pub struct Setting {
     pub old: u16,
     /// Two keys are good: one replaces the other.
     pub rollover: bool,
+    /// Lines of the group; the first is its lock, and the one that the billing system is at.
+    pub lines: usize,
     /// One character on the line.
     pub char_time: True,
     /// What a started frame does at the end of its grant.
@@ -70,6 +72,7 @@ impl Setting {
             behaviours,
             old: if rng.random_bool(0.1) { rng.random() } else { 0 },
             rollover: rng.random_bool(0.1),
+            lines: if rng.random_bool(0.2) { 2 } else { 1 },
             nodes,
             twin: kind != Kind::Restarts && rng.random_bool(0.1),
             late: if kind == Kind::Restarts {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use failover_node::core::LOCK;
 use rand::RngExt;
 use wire::{
     Beacon, Datagram, Epoch, Frame, FreeCause, Grant, Key, LineState, LineStatus, Nonce, Refuse,
@@ -99,7 +100,7 @@ impl World {
 
 fn false_status() -> LineStatus {
     LineStatus {
-        line: line(),
+        line: line(LOCK),
         up: true,
         state: LineState::Free(FreeCause::Closed),
         holder: Some(name(0)),
