@@ -3,7 +3,10 @@
 //! `LINEKEEPER_SCHEDULES` sets how many schedules run, `LINEKEEPER_SEED` where they begin. One that
 //! fails is replayed alone, with every event, by `LINEKEEPER_REPLAY=<seed>`.
 
-use linekeeper_tests::world::{self, Coverage, Outcome};
+use linekeeper_tests::world::{self, Coverage, Fault, Outcome, Setting};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use wire::Guard;
 
 /// Schedules of an ordinary test run, and of one in CI.
 const SCHEDULES: u64 = 2_000;
@@ -60,4 +63,34 @@ fn report(first: u64, outcomes: &[Outcome]) {
         outcomes.len()
     );
     println!("{coverage}");
+}
+
+/// What the page must name: see `docs/simulation.md`.
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/simulation.md");
+    std::fs::read_to_string(path).expect("the page is there")
+}
+
+#[test]
+fn the_page_names_every_fault_that_can_be_drawn() {
+    let page = page();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for _ in 0..20_000 {
+        let setting = Setting::draw(&mut rng);
+        let word = Fault::draw(&setting, &mut rng).word();
+        assert!(
+            page.contains(&format!("| {word} |")),
+            "docs/simulation.md has no row for {word:?}"
+        );
+    }
+}
+
+#[test]
+fn the_page_and_the_mutation_tests_name_every_guard() {
+    let page = page();
+    let tests = include_str!("mutation.rs");
+    for guard in Guard::ALL {
+        assert!(page.contains(&format!("| `{guard:?}` |")), "no row for {guard:?}");
+        assert!(tests.contains(&format!("Guard::{guard:?},")), "nobody tries without {guard:?}");
+    }
 }

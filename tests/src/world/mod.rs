@@ -37,4 +37,4 @@ pub mod tenure;
 pub use coverage::{Class, Coverage};
 pub use faults::Fault;
 pub use schedule::{Outcome, World, run};
-pub use setting::Kind;
+pub use setting::{Kind, Setting};
