@@ -161,7 +161,7 @@ impl Fault {
         let either = if rng.random_bool(0.5) { short } else { long };
         let gone = if rng.random_bool(0.8) { short } else { rng.random_range(900 * MS..3000 * MS) };
         let host = |rng: &mut ChaCha8Rng| rng.random_range(0..=nodes);
-        match rng.random_range(0..44) {
+        match rng.random_range(0..45) {
             0..3 => Self::Kill(whom, long),
             3 => Self::PowerLoss(whom, long),
             4 => Self::Vanish(whom, short, long),
