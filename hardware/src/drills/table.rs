@@ -94,9 +94,12 @@ fn cells(outcome: &Outcome) -> [String; HEAD.len()] {
 
 fn words(setting: &Setting) -> String {
     let Setting { command, cores, kernel, build, load } = setting;
+    // Figures of a busy machine must not pass for those of a quiet one.
+    let is_busy = load.parse().is_ok_and(|load: f64| load > *cores as f64 / 2.0);
+    let busy = if is_busy { " **The machine was busy with other work.**" } else { "" };
     format!(
         "Measured with `{command}`: {cores} cores for all hosts together, Linux {kernel}, {build} \
-         build; load {load} before. Times are median / worst."
+         build; load {load} before.{busy} Times are median / worst."
     )
 }
 
