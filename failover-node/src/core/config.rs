@@ -77,6 +77,11 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 pub const HOLD_DOWN: Duration = Duration::from_secs(5);
 /// The longest hold-down.
 pub const HOLD_DOWN_MAX: Duration = Duration::from_secs(300);
+/// So long for something that has happened `before` so often in [`FLAP_WINDOW`].
+pub(crate) fn hold(before: u32) -> Duration {
+    (HOLD_DOWN * 2u32.pow(before.min(6))).min(HOLD_DOWN_MAX)
+}
+
 /// Losses further apart are no repetition.
 pub const FLAP_WINDOW: Duration = Duration::from_secs(600);
 /// How long a node whose connect failed goes last.
@@ -87,6 +92,11 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(20);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A payload that is told to stop has this long before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_millis(500);
+/// A payload that has not ended by this long after it was told to is left to its guard, and the
+/// line is given up: the end of the connection keeps its bytes from the line.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// A line that the coordinator could not get for so long is a difficulty of its own.
+pub const LINE_PATIENCE: Duration = Duration::from_secs(5);
 /// Most lines of one group: what one beacon shows.
 pub const MAX_LINES: usize = wire::beacon::MAX_BEACON_LINES;
 

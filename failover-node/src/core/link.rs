@@ -98,6 +98,8 @@ pub enum LinkEnd {
     FalseServer,
     /// It broke the protocol.
     Peer(String),
+    /// By this node: its payload was told to end and does not, not even when it is killed.
+    PayloadRemains,
 }
 
 impl Link {
@@ -357,6 +359,7 @@ impl fmt::Display for LinkEnd {
             Self::FalseServer => {
                 f.write_str("wrong HMAC from the terminal server: does it have the same key file?")
             }
+            Self::PayloadRemains => f.write_str("its payload does not end; the line is given up"),
             Self::Peer(text) => write!(f, "the terminal server broke the protocol: {text}"),
         }
     }

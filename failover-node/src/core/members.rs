@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wire::heartbeat::MAX_MEMBERS;
-use wire::{BootId, Epoch, Guard, Heartbeat, Name, PeerEcho, Role, Time, guard};
+use wire::{BootId, Digests, Epoch, Guard, Heartbeat, Name, PeerEcho, Role, Time, guard};
 
 /// The other nodes of the group.
 #[derive(Debug)]
@@ -111,10 +111,6 @@ impl Members {
         if known && heartbeat.speaks < best {
             return Err(Unheard::Old);
         }
-        if heartbeat.speaks == 1 {
-            self.version_1 = Some(now);
-        }
-        member.heard = now;
         if let Some(p) = to_us.filter(|p| p.challenge != member.echo) {
             member.echo = p.challenge;
             member.echoed = false;
@@ -124,6 +120,10 @@ impl Members {
         });
         if living && guard::on(Guard::NoRival) {
             return Err(Unheard::Rival);
+        }
+        member.heard = now;
+        if heartbeat.speaks == 1 {
+            self.version_1 = Some(now);
         }
         let proven = to_us.is_some_and(|p| p.echo == member.challenge);
         if !known && guard::on(Guard::EchoBeforeBelief) {
@@ -183,10 +183,12 @@ impl Members {
     }
 
     /// The coordinator of the highest epoch that heartbeats tell of, and when it was heard.
-    pub(crate) fn coordinator(&self) -> Option<(&Name, Epoch, Time)> {
+    /// One with other settings may speak of another line.
+    pub(crate) fn coordinator(&self, ours: &Digests) -> Option<(Epoch, Time)> {
         let coordinators = self.believed().filter(|m| m.heartbeat.role == Role::Coordinator);
+        let coordinators = coordinators.filter(|m| ours.knows(m.heartbeat.digest));
         let newest = coordinators.max_by_key(|m| (m.heartbeat.epoch, m.heard))?;
-        Some((&newest.heartbeat.node, newest.heartbeat.epoch, newest.heard))
+        Some((newest.heartbeat.epoch, newest.heard))
     }
 
     /// A dead member's place is given to a new one.

@@ -6,6 +6,7 @@
 //! - [`evidence`]: what is known about the line, and since when it is vacant
 //! - [`election`]: a node's rank for a vacancy
 //! - [`link`]: its side of the line protocol, and the lease
+//! - [`successors`]: to whom the line was given, and how that went
 //! - [`tenancy`]: one line in its care
 //! - [`timers`]: the named deadlines
 //! - [`paths`]: by which paths each node is heard, and what is lost on each
@@ -23,6 +24,7 @@ pub mod members;
 pub mod node;
 pub mod paths;
 pub mod profile;
+pub mod successors;
 pub mod tenancy;
 pub mod timers;
 

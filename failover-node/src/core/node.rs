@@ -13,6 +13,7 @@ use super::config::{Behaviour, Membership, NodeConfig};
 use super::election::{self, Standing};
 use super::link::{Link, LinkEnd, LinkEvent};
 use super::members::{MemberView, Members, Unheard};
+use super::successors::Successors;
 use super::tenancy::{Phase, Tenancy, expired};
 use super::timers::{Timer, Timers};
 
@@ -45,6 +46,7 @@ pub struct Node {
     members: Members,
     /// One for each line, the lock first.
     lines: Vec<Tenancy>,
+    successors: Successors,
     timers: Timers,
     actions: VecDeque<Action>,
     counters: Counters,
@@ -82,6 +84,7 @@ impl Node {
         Self {
             members: Members::new(config.node.clone(), config.boot, config.seed),
             lines: config.lines.iter().map(tenancy).collect(),
+            successors: Successors::default(),
             timers,
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -110,7 +113,10 @@ impl Node {
         match self.members.handle(heartbeat, self.config.profile.dead_after, now) {
             Ok(()) => {
                 self.counters.heartbeats_heard += 1;
-                self.lines[LOCK].evidence.saw_epoch(epoch);
+                // Another lock's epochs would raise the start number of ours.
+                if self.config.digests.knows(digest) {
+                    self.lines[LOCK].evidence.saw_epoch(epoch);
+                }
                 if !known {
                     self.report(Occurrence::MemberJoined(node.clone()));
                     if !self.config.digests.knows(digest) {
@@ -275,6 +281,9 @@ impl Node {
                 match self.lines[line].phase {
                     Phase::Candidate => self.attempt_failed(line, "no answer in time".into(), now),
                     Phase::Releasing => self.end_instance(line),
+                    Phase::Resigning { .. } => self.lost(line, LinkEnd::PayloadRemains, now),
+                    // The others end as they can; this one's payload is gone.
+                    Phase::Waiting { .. } => self.release_lock(now),
                     _ => {}
                 }
             }
@@ -291,6 +300,9 @@ impl Node {
     /// From now on it behaves so.
     pub fn handle_behaviour(&mut self, behaviour: Behaviour, now: Time) {
         self.config.behaviour = behaviour;
+        if !self.is_eligible() {
+            self.give_up_candidacy(now);
+        }
         self.reconsider(now);
         self.beat(now);
         self.act(now);
@@ -421,7 +433,7 @@ impl Node {
     /// When this node claims the line as things stand. `None`: not as things stand.
     fn claim_at(&self, line: LineId) -> Option<Time> {
         let may = match line {
-            LOCK => self.is_eligible(),
+            LOCK => self.is_eligible() || self.serves_on(),
             _ => self.lines[LOCK].phase == Phase::Held,
         };
         (may && !self.stopping && self.lines[line].phase == Phase::Idle).then(|| self.turn(line).0)
@@ -432,7 +444,7 @@ impl Node {
         let profile = &self.config.profile;
         let tenancy = &self.lines[line];
         let coordinator = match line {
-            LOCK => self.members.coordinator().map(|(_, epoch, heard)| (epoch, heard)),
+            LOCK => self.members.coordinator(&self.config.digests),
             _ => None,
         };
         let vacancy =
@@ -447,6 +459,11 @@ impl Node {
     fn is_eligible(&self) -> bool {
         let may = self.config.behaviour.membership == Membership::Full;
         (may && self.maintenance_until.is_none()) || !guard::on(Guard::EligibleOnly)
+    }
+
+    /// A coordinator that is barred and whom nobody can relieve starts its own payload again.
+    fn serves_on(&self) -> bool {
+        self.keep_until.is_some() && self.maintenance_until.is_none()
     }
 
     /// Our rank for a vacancy at `at`, among those who are alive then.
@@ -468,7 +485,13 @@ impl Node {
     /// Those who could take the line.
     fn rivals(&self, now: Time) -> impl Iterator<Item = Standing<'_>> {
         let able = |m: &MemberView<'_>| m.heartbeat.eligible();
-        self.alive(now).filter(able).map(|m| Standing::of(m.heartbeat))
+        // A node of the release before knows of one line only.
+        let several = self.lines.len() > 1;
+        self.alive(now).filter(able).map(move |m| {
+            let standing = Standing::of(m.heartbeat);
+            let last_resort = standing.last_resort || several && m.heartbeat.speaks == 1;
+            Standing { last_resort, ..standing }
+        })
     }
 
     /// The best of those who could take the line.
@@ -478,7 +501,8 @@ impl Node {
 
     /// The best of those who could do better than a node in difficulty.
     fn better_peer(&self, now: Time) -> Option<Name> {
-        election::best(self.rivals(now).filter(|s| !s.last_resort)).cloned()
+        let able = |s: &Standing<'_>| !s.last_resort && self.successors.may_have(s.node, now);
+        election::best(self.rivals(now).filter(able)).cloned()
     }
 
     fn alive(&self, now: Time) -> impl Iterator<Item = MemberView<'_>> {

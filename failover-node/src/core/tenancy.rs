@@ -19,12 +19,15 @@ pub struct Tenancy {
     pub(crate) link: Option<Link>,
     /// INPUT, EVENT, WRITTEN on their way to the payload: bounded by the input window.
     pub(crate) payload: VecDeque<Frame>,
-    /// The terminal server has taken too long to answer a claim, or a release.
+    /// The terminal server has taken too long to answer a claim, or a release; or the payload to
+    /// end.
     pub(crate) answer_by: Option<Time>,
     /// The last grant of our own.
     pub(crate) grant: Epoch,
     /// The payload has left input unacknowledged for too long.
     pub(crate) stall_at: Option<Time>,
+    /// Since when the coordinator is without this line, although it should have it.
+    pub(crate) missed_since: Option<Time>,
     /// No claim before that.
     pub(crate) not_before: Time,
     /// Attempts that have failed since the last grant.
@@ -71,6 +74,7 @@ impl Tenancy {
             answer_by: None,
             stall_at: None,
             not_before,
+            missed_since: None,
             failures: 0,
             crashes: VecDeque::new(),
             delivered: 0,
@@ -84,6 +88,7 @@ impl Tenancy {
     pub(crate) fn begin(&mut self, acked: u64) {
         self.phase = Phase::Held;
         self.failures = 0;
+        self.missed_since = None;
         (self.delivered, self.taken) = (acked, acked);
         (self.line_down, self.absent) = (false, false);
         (self.answer_by, self.stall_at) = (None, None);

@@ -274,10 +274,10 @@ impl NodeLoop {
             let commands = [self.hooks.guard_pid(), self.check.guard_pid()];
             let keep = guards.filter_map(Instance::guard_pid).chain(commands.into_iter().flatten());
             let keep: Vec<u32> = keep.collect();
-            match process::kill_strays(&keep) {
-                Ok(true) => {}
-                Ok(false) => return self.strays_at = Some(now + STRAYS_AGAIN),
-                Err(error) => return self.strays_at = Some(now + self.strays_remain(&error)),
+            let gone = process::kill_strays(&keep);
+            if let Some(again) = self.strays_remain(gone, now) {
+                self.strays_at = Some(again);
+                return;
             }
         }
         self.strays_at = None;
@@ -307,20 +307,34 @@ impl NodeLoop {
 }
 
 impl NodeLoop {
-    /// After how long what a killed guard left behind is looked for again. What may not be killed
-    /// must end by itself or by an operator's hand, who is told once.
-    fn strays_remain(&mut self, error: &io::Error) -> Duration {
-        if error.kind() != io::ErrorKind::PermissionDenied {
-            tracing::debug!(%error, "strays");
-            return STRAYS_AGAIN;
+    /// When what a killed guard left behind is to be looked for again; none: nothing is left that
+    /// could do anything. What may not be killed must end by itself or by an operator's hand, who
+    /// is told once. What was killed and stays, hanging in the kernel, will run no further
+    /// instruction, and is not waited for without end.
+    fn strays_remain(&mut self, gone: io::Result<bool>, now: Time) -> Option<Time> {
+        let since = *self.strays_since.get_or_insert(now);
+        match gone {
+            Ok(true) => {}
+            Ok(false) if now.since(since) < STRAYS_PATIENCE => return Some(now + STRAYS_AGAIN),
+            Ok(false) => tracing::error!("payload-hangs-in-the-kernel"),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if !std::mem::replace(&mut self.strays_told, true) {
+                    tracing::error!(%error, "payload-not-killed");
+                }
+                return Some(now + FOREIGN_STRAYS_AGAIN);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "strays");
+                return Some(now + STRAYS_AGAIN);
+            }
         }
-        if !std::mem::replace(&mut self.strays_told, true) {
-            tracing::error!(%error, "payload-not-killed");
-        }
-        FOREIGN_STRAYS_AGAIN
+        self.strays_since = None;
+        None
     }
 }
 
+/// A killed process that is still there by then hangs in the kernel.
+const STRAYS_PATIENCE: Duration = Duration::from_secs(2);
 /// A guard that has not obeyed by then is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks for what a killed guard left behind.

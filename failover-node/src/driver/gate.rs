@@ -29,6 +29,8 @@ impl NodeLoop {
         }
         let epoch = grant.epoch;
         self.stations[line].gated = Some(grant);
+        // Input that waits for the hooks is no sign of a stall.
+        self.node.handle_payload_absent(line, true, now());
         if line == LOCK {
             self.call_hooks(HookEvent::BeforeServe, epoch);
         }
@@ -45,6 +47,7 @@ impl NodeLoop {
         }
         for line in 0..self.stations.len() {
             if let Some(grant) = self.stations[line].gated.take() {
+                self.node.handle_payload_absent(line, false, now());
                 self.start_payload(line, grant);
             }
         }

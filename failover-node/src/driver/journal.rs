@@ -179,6 +179,7 @@ pub(crate) fn end_word(end: &LinkEnd) -> &'static str {
         LinkEnd::Misuse(..) => "misuse",
         LinkEnd::FalseServer => "false-server",
         LinkEnd::Peer(_) => "peer",
+        LinkEnd::PayloadRemains => "payload-remains",
     }
 }
 
@@ -191,6 +192,7 @@ pub(crate) fn resign_word(cause: ResignCause) -> &'static str {
         ResignCause::Stall => "stall",
         ResignCause::BadPayload => "bad-payload",
         ResignCause::GateFailed => "gate-failed",
+        ResignCause::LineOutOfReach => "line-out-of-reach",
         ResignCause::Unhealthy => "unhealthy",
         ResignCause::Maintenance => "maintenance",
         ResignCause::Barred => "barred",

@@ -103,8 +103,8 @@ pub(crate) struct NodeLoop {
     pub(crate) served: Epoch,
     /// Why the role changed last, by the log's word.
     pub(crate) cause: &'static str,
-    /// Whose turn it is to be asked first.
-    turn: LineId,
+    /// Grows with each turn of the loop.
+    turn: usize,
     /// What has happened within the loop and the core is to be told, after the present drain.
     pub(crate) outcomes: VecDeque<(LineId, Outcome)>,
     pub(crate) journal: Journal,
@@ -113,6 +113,8 @@ pub(crate) struct NodeLoop {
     pub(crate) stopped: bool,
     /// What a killed guard left behind is looked for again then.
     pub(crate) strays_at: Option<Time>,
+    /// Since when it is looked for.
+    pub(crate) strays_since: Option<Time>,
     /// It was said that some of it may not be killed.
     pub(crate) strays_told: bool,
     /// What the service manager was told last.
@@ -174,7 +176,7 @@ impl NodeLoop {
             node: Node::new(config, now),
             heartbeats,
             stations: options.lines.iter().map(|_| Station::new()).collect(),
-            turn: LOCK,
+            turn: 0,
             hooks: HookRunner::new(options.hooks.clone(), Commands::of(&options)),
             check: Checker::new(options.check.clone(), Commands::of(&options))?,
             served: Epoch::NONE,
@@ -184,6 +186,7 @@ impl NodeLoop {
             stopped: false,
             strays_at: None,
             strays_told: false,
+            strays_since: None,
             shown: None,
             requests,
             reloads,
@@ -203,6 +206,14 @@ impl NodeLoop {
         }
         self.settle();
         while !self.stopped {
+            // However busy the lines are, the others of the group and the operator are heard.
+            if self.turn.is_multiple_of(OTHERS_EVERY) {
+                self.hear();
+                if let Ok(request) = self.requests.try_recv() {
+                    self.answer(request);
+                }
+                self.settle();
+            }
             match self.event().await {
                 Event::Shutdown => self.stop(),
                 Event::Deadline => self.deadline()?,
@@ -379,6 +390,8 @@ impl From<&Error> for Exit {
     }
 }
 
+/// Events of the lines, a few KiB each at most, between two looks at everything else.
+const OTHERS_EVERY: usize = 32;
 /// Questions that wait for the loop; people and probes ask, not programs in a hurry.
 const REQUESTS: usize = 8;
 /// Datagrams looked at in one turn: more than a full group sends at once, and below a millisecond.

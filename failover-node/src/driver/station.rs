@@ -39,17 +39,27 @@ impl Station {
     }
 
     /// Waits for what happens next. Cancel-safe: what is half done lives in `self`.
-    async fn event(&mut self, wants: Wants) -> StationEvent {
+    async fn event(&mut self, wants: Wants, payload_first: bool) -> StationEvent {
         let instance = async {
             match &mut self.instance {
                 Some(instance) => instance.event(wants.payload).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            event = instance => StationEvent::Instance(event),
-            event = self.connection.event(wants.connection) => StationEvent::Connection(event),
+        let connection = self.connection.event(wants.connection);
+        // By turns, so that a payload that talks without a pause keeps no renewal from being read.
+        if payload_first {
+            tokio::select! {
+                biased;
+                event = instance => StationEvent::Instance(event),
+                event = connection => StationEvent::Connection(event),
+            }
+        } else {
+            tokio::select! {
+                biased;
+                event = connection => StationEvent::Connection(event),
+                event = instance => StationEvent::Instance(event),
+            }
         }
     }
 
@@ -59,18 +69,21 @@ impl Station {
     }
 }
 
-/// Waits for what happens next at any station. Cancel-safe. `first` is asked first, so that a busy
-/// line cannot keep another from its turn.
+/// Waits for what happens next at any station. Cancel-safe. `turn` grows with each call, so that a
+/// busy line, or a busy side of one, cannot keep another from its turn.
 pub(crate) async fn next_event(
     stations: &mut [Station],
     wants: &[Wants],
-    first: LineId,
+    turn: usize,
 ) -> (LineId, StationEvent) {
+    let stations_len = stations.len();
     let all = stations.iter_mut().zip(wants).enumerate();
-    let mut events: Vec<_> =
-        all.map(|(line, (station, wants))| (line, Box::pin(station.event(*wants)))).collect();
-    let count = events.len().max(1);
-    events.rotate_left(first % count);
+    let count = stations_len.max(1);
+    let payload_first = (turn / count).is_multiple_of(2);
+    let mut events: Vec<_> = all
+        .map(|(line, (station, wants))| (line, Box::pin(station.event(*wants, payload_first))))
+        .collect();
+    events.rotate_left(turn % count);
     poll_fn(|context| {
         for (line, event) in &mut events {
             if let Poll::Ready(event) = event.as_mut().poll(context) {

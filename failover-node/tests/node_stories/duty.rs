@@ -12,11 +12,11 @@ use crate::story::{FIRST, FREE, Story, ms, name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn on(length: Option<Duration>) -> Maintenance {
+pub(crate) fn on(length: Option<Duration>) -> Maintenance {
     Maintenance::On { length, force: false }
 }
 
-fn resigned(story: &Story) -> Option<(ResignCause, String)> {
+pub(crate) fn resigned(story: &Story) -> Option<(ResignCause, String)> {
     story.reports().into_iter().find_map(|occurrence| match occurrence {
         Occurrence::Resigning { cause, reserve_for: Some(node), .. } => {
             Some((*cause, node.to_string()))
@@ -30,7 +30,7 @@ fn codes(story: &Story) -> Vec<&'static str> {
 }
 
 /// Time passes while the peer is heard.
-fn with_peer(story: &mut Story, span: Duration, change: impl Fn(&mut wire::Heartbeat)) {
+pub(crate) fn with_peer(story: &mut Story, span: Duration, change: impl Fn(&mut wire::Heartbeat)) {
     let end = story.now + span;
     while story.now < end {
         story.hear_with("a", &change);

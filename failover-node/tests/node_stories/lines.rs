@@ -67,7 +67,8 @@ impl Two {
             let echo = known.unwrap_or_default();
             let peers = vec![PeerEcho { node: name("me"), challenge: 5, echo, heard_ms: 0 }];
             let heartbeat = Heartbeat::new(name("group"), name("a"), BootId([9; 16]), seq);
-            self.node.handle_heartbeat(Heartbeat { peers, ..heartbeat }, self.now);
+            let digest = self.node.config().digests.current;
+            self.node.handle_heartbeat(Heartbeat { peers, digest, ..heartbeat }, self.now);
             self.settle();
             self.wait(ms(30));
         }
@@ -258,4 +259,96 @@ fn a_stop_gives_all_lines_back_and_then_the_node_has_stopped() {
     two.payload_gone(LOCK);
     assert_eq!(two.released_lines(), [OTHER, LOCK]);
     assert!(two.has(&Action::Stopped));
+}
+
+#[test]
+fn a_secondary_that_stalls_while_the_lock_is_claimed_again_is_dealt_with() {
+    let mut two = Two::serving();
+    let stall = ms(1000);
+    let behaviour = failover_node::core::config::Behaviour { stall, ..Default::default() };
+    two.node.handle_behaviour(behaviour, two.now);
+    two.settle();
+    two.with_peer();
+    let bytes = Bytes::from_static(b"input");
+    two.node.handle_frame(OTHER, Frame::Input(wire::Input { offset: 0, bytes }), two.now);
+    let due = two.now + stall;
+    let mut seq = 3;
+    while two.now + ms(50) < due {
+        hear(&mut two, &mut seq);
+        two.wait(ms(49));
+    }
+    hear(&mut two, &mut seq);
+    two.wait(due.since(two.now) - ms(1));
+    two.did.clear();
+    // The lock's payload crashes; RELEASE is on its way for a few milliseconds.
+    two.node.handle_payload_gone(LOCK, two.now);
+    two.now = due;
+    two.node.handle_timeout(two.now);
+    two.settle();
+    for _ in 0..1200 {
+        hear(&mut two, &mut seq);
+        two.wait(ms(50));
+    }
+    assert_eq!(two.node.role(), Role::Coordinator);
+    assert!(two.has(&Action::StopPayload(OTHER)), "a minute later");
+}
+
+fn hear(two: &mut Two, seq: &mut u64) {
+    *seq += 1;
+    let heartbeat = Heartbeat::new(name("group"), name("a"), BootId([9; 16]), *seq);
+    let digest = two.node.config().digests.current;
+    two.node.handle_heartbeat(Heartbeat { digest, ..heartbeat }, two.now);
+    two.settle();
+}
+
+#[test]
+fn a_gate_that_fails_while_the_lock_is_claimed_again_is_dealt_with() {
+    let mut two = Two::serving();
+    two.with_peer();
+    two.did.clear();
+    two.node.handle_payload_gone(LOCK, two.now);
+    two.node.handle_gate_failed(OTHER, two.now);
+    two.settle();
+    let mut seq = 3;
+    for _ in 0..1200 {
+        hear(&mut two, &mut seq);
+        two.wait(ms(50));
+    }
+    assert!(two.has(&Action::StopPayload(OTHER)) || two.has(&Action::EndInstance(OTHER)));
+}
+
+#[test]
+fn i6_a_line_that_only_this_node_cannot_reach_moves_to_one_that_can() {
+    let mut two = Two::serving();
+    two.with_peer();
+    two.silent.push(OTHER);
+    two.did.clear();
+    let mut seq = 3;
+    for _ in 0..2400 {
+        hear(&mut two, &mut seq);
+        two.wait(ms(50));
+    }
+    assert!(two.has(&Action::StopPayload(LOCK)), "two minutes without the second line");
+}
+
+#[test]
+fn a_lock_crash_loop_disturbs_no_other_line() {
+    let mut two = Two::serving();
+    for count in 0..14 {
+        two.did.clear();
+        two.payload_gone(LOCK);
+        two.wait(ms(1200));
+        assert!(!two.has(&Action::EndInstance(OTHER)), "crash {count}");
+    }
+}
+
+#[test]
+fn i6_a_hand_over_goes_on_although_another_lines_payload_hangs() {
+    let mut two = Two::serving();
+    two.with_peer();
+    two.node.handle_handover(None, two.now).unwrap();
+    two.settle();
+    two.payload_gone(LOCK);
+    two.wait(Duration::from_secs(60));
+    assert!(two.released_lines().contains(&LOCK) || two.has(&Action::EndInstance(LOCK)));
 }

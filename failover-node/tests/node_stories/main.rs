@@ -9,5 +9,6 @@ mod election;
 mod endings;
 mod lease;
 mod lines;
+mod liveness;
 mod releases;
 mod story;

@@ -281,6 +281,7 @@ impl Story {
         *seq += 1;
         let mut heartbeat = Heartbeat {
             hears_beacons: true,
+            digest: self.node.config().digests.current,
             peers: vec![PeerEcho { node: name("me"), challenge: 5, echo, heard_ms: 0 }],
             ..Heartbeat::new(name("group"), name(peer), BootId([9; 16]), *seq)
         };

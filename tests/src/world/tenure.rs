@@ -196,6 +196,7 @@ impl World {
                 ResignCause::Maintenance => "resigned: maintenance",
                 ResignCause::Barred => "resigned: barred",
                 ResignCause::Preempted => "resigned: preempted",
+                ResignCause::LineOutOfReach => "resigned: line out of reach",
             },
             Occurrence::BadPayload { error } => {
                 return self.oracle.fail(format!("node {i} blames its payload: {error}"));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use wire::{Guard, Name, Time, guard};
 
 use super::{HandoverError, LOCK, LineId, Node, Occurrence, Phase, ResignCause, Timer};
-use crate::core::config::{FLAP_WINDOW, HOLD_DOWN, HOLD_DOWN_MAX};
+use crate::core::config::{FLAP_WINDOW, HOLD_DOWN, LINE_PATIENCE, hold};
+use crate::core::tenancy::Tenancy;
 
 /// An operator's word about this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,11 @@ impl Node {
             self.act(now);
             return Ok(None);
         };
-        let serves = matches!(self.lines[LOCK].phase, Phase::Held | Phase::Resigning { .. });
+        let serves = matches!(
+            self.lines[LOCK].phase,
+            Phase::Candidate | Phase::Held | Phase::Resigning { .. }
+        );
+        let serves = serves || self.keep_until.is_some();
         let peer = self.best_peer(now).filter(|_| serves);
         if serves && peer.is_none() && !force {
             return Err(HandoverError::Nobody);
@@ -99,9 +104,7 @@ impl Node {
             self.timers.set(Timer::Maintenance, until);
         }
         self.report(Occurrence::Maintenance { on: true, length });
-        if self.lines[LOCK].phase == Phase::Candidate {
-            self.end_instance(LOCK);
-        }
+        self.give_up_candidacy(now);
         self.resign(peer.clone(), ResignCause::Maintenance, now);
         self.beat(now);
         Ok(peer)
@@ -157,7 +160,7 @@ impl Node {
         if self.lines[line].phase != Phase::Held {
             return;
         }
-        match self.better_peer(now) {
+        match self.better_peer(now).filter(|_| self.may_resign()) {
             Some(peer) => {
                 self.hold_down(now);
                 self.resign(Some(peer), cause, now);
@@ -184,7 +187,25 @@ impl Node {
         }
         if let Some(peer) = self.preempting(now) {
             self.rest(now);
-            self.resign(Some(peer), ResignCause::Preempted, now);
+            return self.resign(Some(peer), ResignCause::Preempted, now);
+        }
+        let patience = LINE_PATIENCE.max(self.config.profile.lease * 10);
+        let out_of_reach = |tenancy: &Tenancy| {
+            tenancy.missed_since.is_some_and(|since| now.since(since) >= patience)
+        };
+        if self.lines[1..].iter().any(out_of_reach)
+            && let Some(peer) = self.better_peer(now)
+        {
+            self.hold_down(now);
+            self.resign(Some(peer), ResignCause::LineOutOfReach, now);
+        }
+    }
+
+    /// A candidate that is not to lead any more stops to be one.
+    pub(super) fn give_up_candidacy(&mut self, now: Time) {
+        if self.lines[LOCK].phase == Phase::Candidate {
+            self.end_instance(LOCK);
+            self.lock_not_granted(LOCK, now);
         }
     }
 
@@ -211,12 +232,12 @@ impl Node {
     /// more often that happens. It is never kept from a line that nobody else takes.
     pub(super) fn hold_down(&mut self, now: Time) {
         self.losses.retain(|at| now.since(*at) < FLAP_WINDOW);
-        let hold = HOLD_DOWN * 2u32.pow(self.losses.len().min(MOST_LOSSES) as u32);
+        let hold = hold(self.losses.len() as u32);
         if self.losses.len() == MOST_LOSSES {
             self.losses.pop_front();
         }
         self.losses.push_back(now);
-        self.held_down_until = self.held_down_until.max(now + hold.min(HOLD_DOWN_MAX));
+        self.held_down_until = self.held_down_until.max(now + hold);
     }
 
     /// After a planned end: for a short while others go first, and it counts for nothing else.

@@ -129,6 +129,8 @@ pub enum ResignCause {
     BadPayload,
     /// A command that must succeed before the payload starts has not.
     GateFailed,
+    /// Another line of the group was not to be had here for a while.
+    LineOutOfReach,
     /// The check command fails.
     Unhealthy,
     /// By an operator's word.

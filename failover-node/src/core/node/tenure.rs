@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::{Grant, Guard, Mac, Name, RefuseWhy, RevokeWhy, Time, guard};
 
 use super::{Action, LOCK, LineId, LinkEnd, Node, Occurrence, Phase, ResignCause};
-use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED};
+use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, STOP_PATIENCE};
 use crate::core::link::Link;
 
 impl Node {
@@ -22,6 +22,10 @@ impl Node {
         if line == LOCK {
             self.connect_failed_until = Time::ZERO;
             self.keep_until = None;
+            self.successors.came_back(now);
+            for other in &mut self.lines[1..] {
+                other.missed_since = (!other.is_held()).then_some(now);
+            }
             self.beat(now);
         }
         // The connection may have been slow: a lease that is over already is no lease.
@@ -40,8 +44,14 @@ impl Node {
                 match refuse.why {
                     RefuseWhy::Held | RefuseWhy::Reserved => tenancy.not_before = now + BACKOFF_MIN,
                     RefuseWhy::Stopping => tenancy.back_off(now),
-                    _ => tenancy.not_before = now + BACKOFF_MAX,
+                    _ => {
+                        tenancy.not_before = now + BACKOFF_MAX;
+                        if line == LOCK {
+                            self.could_not_take(now);
+                        }
+                    }
                 }
+                let tenancy = &mut self.lines[line];
                 // Where no key could be agreed the refusal is no evidence.
                 if refuse.mac != Mac::default() {
                     tenancy.evidence.handle_status(refuse.status, now);
@@ -77,7 +87,7 @@ impl Node {
         }
     }
 
-    fn lost(&mut self, line: LineId, end: LinkEnd, now: Time) {
+    pub(super) fn lost(&mut self, line: LineId, end: LinkEnd, now: Time) {
         self.counters.lost += 1;
         let (me, lease) = (&self.config.node, self.config.profile.lease);
         let tenancy = &mut self.lines[line];
@@ -90,6 +100,7 @@ impl Node {
             tenancy.evidence.handle_own_release(me, epoch, None, lease, now);
         }
         tenancy.back_off(now);
+        tenancy.missed_since = Some(now);
         if line == LOCK && !server_gone {
             self.hold_down(now);
         }
@@ -107,14 +118,24 @@ impl Node {
         self.report_of(line, Occurrence::ConnectFailed { error });
         self.end_instance(line);
         if line == LOCK {
-            self.connect_failed_until = now + CONNECT_FAILED;
+            self.could_not_take(now);
         }
         self.lock_not_granted(line, now);
     }
 
+    /// An attempt has failed for a reason of ours: we go last for a while, longer if the line was
+    /// kept for us.
+    fn could_not_take(&mut self, now: Time) {
+        self.connect_failed_until = now + CONNECT_FAILED;
+        let status = self.lines[LOCK].evidence.status();
+        if status.and_then(|s| s.reserved_for.as_ref()) == Some(&self.config.node) {
+            self.hold_down(now);
+        }
+    }
+
     /// The lock was given back for our own payload's sake and is not ours again: the other lines
     /// go with it.
-    fn lock_not_granted(&mut self, line: LineId, now: Time) {
+    pub(super) fn lock_not_granted(&mut self, line: LineId, now: Time) {
         if line == LOCK && self.keep_until.take().is_some() {
             self.abandon_others(now);
         }
@@ -149,7 +170,7 @@ impl Node {
     /// Gives all lines back in order: first the payloads end, then the lines are released, the
     /// first one last.
     pub(super) fn resign(&mut self, reserve_for: Option<Name>, cause: ResignCause, now: Time) {
-        if !matches!(self.lines[LOCK].phase, Phase::Held | Phase::Resigning { .. }) {
+        if !self.may_resign() {
             return;
         }
         for line in 0..self.lines.len() {
@@ -161,6 +182,11 @@ impl Node {
                 _ => {}
             }
         }
+    }
+
+    /// Whether the lines are this node's to give.
+    pub(super) fn may_resign(&self) -> bool {
+        matches!(self.lines[LOCK].phase, Phase::Held | Phase::Resigning { .. })
     }
 
     pub(super) fn stop_payload(
@@ -177,6 +203,7 @@ impl Node {
         let tenancy = &mut self.lines[line];
         tenancy.phase = Phase::Resigning { reserve_for };
         tenancy.stall_at = None;
+        tenancy.answer_by = Some(now + STOP_PATIENCE);
         self.actions.push_back(Action::StopPayload(line));
     }
 
@@ -192,6 +219,7 @@ impl Node {
         let others_first = line == LOCK && !ours && self.lines[1..].iter().any(|t| t.is_active());
         if others_first {
             self.lines[line].phase = Phase::Waiting { reserve_for };
+            self.lines[line].answer_by = Some(now + STOP_PATIENCE);
         } else {
             self.release(line, reserve_for, now);
         }
@@ -201,7 +229,7 @@ impl Node {
     /// happened too often and somebody else could do better.
     pub(super) fn payload_crashed(&mut self, line: LineId, now: Time) {
         let over = self.lines[line].count_crash(self.config.behaviour.restarts, now);
-        let peer = over.then(|| self.better_peer(now)).flatten();
+        let peer = over.then(|| self.better_peer(now)).flatten().filter(|_| self.may_resign());
         let (cause, reserve_for) = match peer {
             Some(peer) => (ResignCause::RestartBudget, peer),
             None => (ResignCause::PayloadCrashed, self.config.node.clone()),
@@ -217,16 +245,23 @@ impl Node {
 
     /// The last of the other lines has been given back: now the first.
     pub(super) fn release_lock_if_last(&mut self, now: Time) {
-        if let Phase::Waiting { reserve_for } = &self.lines[LOCK].phase
-            && !self.lines[1..].iter().any(|tenancy| tenancy.is_active())
-        {
+        if !self.lines[1..].iter().any(|tenancy| tenancy.is_active()) {
+            self.release_lock(now);
+        }
+    }
+
+    /// The first line is given back now, if that is what it waits for.
+    pub(super) fn release_lock(&mut self, now: Time) {
+        if let Phase::Waiting { reserve_for } = &self.lines[LOCK].phase {
             self.release(LOCK, reserve_for.clone(), now);
         }
     }
 
     pub(super) fn release(&mut self, line: LineId, reserve_for: Option<Name>, now: Time) {
+        let reserve_for = self.still_able(reserve_for, now);
         let (me, lease) = (&self.config.node, self.config.profile.lease);
         let ours = reserve_for.as_ref() == Some(me);
+        let reserved = reserve_for.clone();
         let tenancy = &mut self.lines[line];
         let epoch = tenancy.grant;
         let Some(link) = &mut tenancy.link else { return self.end_instance(line) };
@@ -237,11 +272,22 @@ impl Node {
         tenancy.evidence.handle_own_release(me, epoch, reserve_for, lease, now);
         self.report_of(line, Occurrence::Released { epoch });
         if line == LOCK {
-            if ours {
-                self.keep_until = Some(now + lease);
+            match &reserved {
+                _ if ours => {
+                    self.keep_until = Some(self.lines[LOCK].not_before.max(now) + lease);
+                }
+                Some(node) => self.successors.give(node, now),
+                None => {}
             }
             self.beat(now);
         }
+    }
+
+    /// The node that the line is kept for may have gone while the payload ended.
+    fn still_able(&self, node: Option<Name>, now: Time) -> Option<Name> {
+        let node = node?;
+        let able = node == self.config.node || self.rivals(now).any(|rival| *rival.node == node);
+        if able { Some(node) } else { self.best_peer(now).or(Some(node)) }
     }
 
     pub(super) fn stop_if_idle(&mut self, now: Time) {
