@@ -461,8 +461,9 @@ impl Node {
         (may && self.maintenance_until.is_none()) || !guard::on(Guard::EligibleOnly)
     }
 
-    /// A coordinator that is barred and whom nobody can relieve starts its own payload again.
-    fn serves_on(&self) -> bool {
+    /// Whether the line was given back only to start our own payload again: also a coordinator that
+    /// is barred meanwhile does that, if nobody can relieve it.
+    pub fn serves_on(&self) -> bool {
         self.keep_until.is_some() && self.maintenance_until.is_none()
     }
 

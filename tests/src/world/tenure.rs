@@ -226,7 +226,9 @@ impl World {
         let Some(node) = &self.nodes[i].process else { return Ok(()) };
         let behaviour = &node.config().behaviour;
         match occurrence {
-            Occurrence::Claiming { .. } if behaviour.membership != Membership::Full => {
+            Occurrence::Claiming { .. }
+                if behaviour.membership != Membership::Full && !node.serves_on() =>
+            {
                 Err("claims and may never be coordinator")
             }
             Occurrence::Claiming { .. } if node.maintenance_left(now).is_some() => {
