@@ -23,7 +23,7 @@ use super::options::{Options, random};
 use super::reload::{Reload, Reloads};
 use super::report;
 use super::station::{Station, StationEvent, Wants, next_event};
-use crate::core::{LOCK, LineId, Maintenance, Node};
+use crate::core::{LineId, Maintenance, Node};
 
 /// Why a node did not start, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
