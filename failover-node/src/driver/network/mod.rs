@@ -15,3 +15,6 @@ mod refusals;
 pub mod report;
 
 pub(crate) use networks::{Heard, Networks};
+
+#[cfg(test)]
+mod tests;

@@ -79,11 +79,11 @@ impl Networks {
         self.keys = keys;
     }
 
-    /// Waits until [`Self::hear`] is worth calling: for a datagram, a change of the links, or a
-    /// second. Cancel-safe.
+    /// Waits until [`Self::hear`] is worth calling: for a datagram, a change of the links, or
+    /// some seconds. Cancel-safe.
     pub(crate) async fn readable(&mut self) {
-        let Self { paths, links, timer, diagnosed, .. } = self;
-        let next = links.next().min(*diagnosed).since_boot();
+        let Self { paths, links, timer, .. } = self;
+        let next = links.next().since_boot();
         std::future::poll_fn(|cx| {
             let mut sockets = paths.iter().filter_map(|path| path.socket.as_ref());
             // An error means that the runtime is going, and then nothing is waited for any more.
