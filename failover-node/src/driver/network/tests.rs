@@ -30,6 +30,7 @@ fn options(node: &str, networks: Vec<Network>) -> Options {
         hooks: Hooks::default(),
         events: None,
         status: None,
+        maintenance: None,
         own_process: false,
     }
 }
