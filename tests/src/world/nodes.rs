@@ -355,7 +355,7 @@ impl World {
         host.lines.iter_mut().for_each(|line| line.busy = line.busy.max(thought));
         for event in std::mem::take(&mut host.frozen) {
             let at = match event {
-                Event::PayloadThinks(..) => thought,
+                Event::PayloadStarts(..) | Event::PayloadThinks(..) => thought,
                 _ => self.now + self.rng.random_range(0..2 * MS),
             };
             self.at(at, event);
