@@ -8,7 +8,7 @@
 //! - [`plan`]: how many nodes, how often, how long
 //! - [`processes`], [`frames`], [`servers`], [`company`]: what is done
 //! - `wall`: a wall clock of the programs' own
-//! - [`run`]: one drill from laying to verdict
+//! - [`mod@run`]: one drill from laying to verdict
 //! - [`outcome`]: what became of it
 //! - [`suite`], [`cli`]: many of them, for the binary
 //! - [`table`], [`picture`]: for people

@@ -6,7 +6,7 @@
 //! away. So each byte has an owner, and the owners' turns must be disjoint and in order.
 //!
 //! - [`rows`]: the trace, understood
-//! - [`check`]: what must never be
+//! - [`mod@check`]: what must never be
 //! - [`book`]: both read from a run's directory
 
 pub mod book;
