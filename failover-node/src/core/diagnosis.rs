@@ -1,7 +1,7 @@
 //! What is wrong with the network, in plain words, from what a node hears and does not hear.
 //!
 //! A finding has a stable code, says whom it is about, what it means and what to do. It comes when
-//! its condition has held for a while, and goes when that has not held for [`LINGER`].
+//! its condition has held for a while, and goes when that has not held for `LINGER`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
