@@ -41,13 +41,13 @@ pub struct Chain {
     /// Programs that belong to no group, or to another one.
     pub(crate) others: Vec<Process>,
     pub(crate) orphans: Orphans,
-    far: FarEnd,
+    pub(crate) far: FarEnd,
     pub(crate) settings: Settings,
-    programs: Programs,
-    place: Place,
+    pub(crate) programs: Programs,
+    pub(crate) place: Place,
     pub(crate) network: Option<Network>,
     timeline: Timeline,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// Who a node is, and where it runs.
@@ -87,9 +87,9 @@ impl Chain {
         let nodes = (0..settings.nodes).map(|index| Node { name: node_name(index), process: None });
         let (place, network) = match settings.ground {
             Ground::Loopback => (Place::choose()?, None),
-            Ground::Network { ways } => {
+            Ground::Network { ways, ipv6 } => {
                 let hosts = 1 + settings.nodes + SPARE_HOSTS;
-                (Place::in_network(), Some(Network::lay(hosts, ways)?))
+                (Place::in_network(ways, ipv6), Some(Network::lay(hosts, ways)?))
             }
         };
         Ok(Self {
@@ -318,7 +318,7 @@ impl Chain {
         Ok(process)
     }
 
-    fn status_socket(&self, name: &str) -> PathBuf {
+    pub(crate) fn status_socket(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.status"))
     }
 
@@ -343,7 +343,7 @@ impl Chain {
     /// Starts a node.
     pub(crate) fn start_identity(&self, identity: &Identity) -> Result<Process> {
         let source = Source::Node(identity.label.clone());
-        self.process(&identity.label, source, self.node_command(identity))
+        self.process(&identity.label, source, self.node_command(identity)?)
     }
 
     /// A key file beside the group's own.
@@ -359,67 +359,6 @@ impl Chain {
             None => Command::new(program),
             Some(network) => network.command(host, program),
         }
-    }
-
-    /// The address by which a host takes part.
-    fn interface(&self, host: usize) -> String {
-        match &self.network {
-            None => INTERFACE.to_owned(),
-            Some(_) => Network::address(host).to_string(),
-        }
-    }
-
-    fn server_command(&self) -> Command {
-        let Settings { line, .. } = self.settings;
-        let state = self.dir.path().join("state");
-        let mut command = self.on_host(SERVER_HOST, &self.programs.terminal_server);
-        command
-            .arg("--serial")
-            .arg(format!("{},{line}", self.far.near().display()))
-            .args(["--line", LINE, "--group", GROUP, "--name", "lab"])
-            .args(["--listen-line", &self.place.listen.to_string()])
-            .args(["--beacon", &self.place.multicast.to_string()])
-            .args(["--interface", &self.interface(SERVER_HOST)])
-            .arg("--key-file")
-            .arg(self.key_file())
-            .arg("--state")
-            .arg(&state)
-            .arg("--trace")
-            .arg(self.trace())
-            .arg("--status")
-            .arg(self.status_socket(SERVER))
-            .args(["--log-format", "json"])
-            .args(&self.settings.server_arguments)
-            .envs(self.settings.environment.iter().cloned());
-        if !state.exists() {
-            command.arg("--new-state");
-        }
-        command
-    }
-
-    fn node_command(&self, identity: &Identity) -> Command {
-        let Identity { label, name, group, key_file, host } = identity;
-        let mut command = self.on_host(*host, &self.programs.failover_node);
-        command
-            .args(["--group", group, "--node", name, "--line", LINE])
-            .arg("--key-file")
-            .arg(key_file)
-            .args(["--multicast", &self.place.multicast.to_string()])
-            .args(["--interface", &self.interface(*host)])
-            .args(["--terminal-server", &self.place.listen.to_string()])
-            .args(["--profile", &self.settings.profile.to_string()])
-            .arg("--status")
-            .arg(self.status_socket(label))
-            .args(["--log-format", "json"])
-            .args(&self.settings.node_arguments)
-            .arg("--")
-            .arg(&self.programs.lab)
-            .arg("answerer")
-            .arg("--journal")
-            .arg(self.dir.path().join(JOURNAL))
-            .args(self.settings.misdeeds.arguments())
-            .envs(self.settings.environment.iter().cloned());
-        command
     }
 }
 
@@ -482,13 +421,11 @@ const KEY: &str = "key";
 /// What the terminal server has written down of the line.
 const TRACE: &str = "trace";
 /// What the payloads have.
-const JOURNAL: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal";
 /// The terminal server's host in a network; the nodes' follow.
 pub(crate) const SERVER_HOST: usize = 0;
 /// Hosts for strangers, and for whoever listens.
 const SPARE_HOSTS: usize = 1;
-/// Loopback: a lab shows itself to nobody.
-const INTERFACE: &str = "127.0.0.1";
 /// Ready takes some milliseconds; a debug build on a busy machine takes longer.
 const START: Duration = Duration::from_secs(10);
 const START_ATTEMPTS: u32 = 3;

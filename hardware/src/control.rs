@@ -200,6 +200,7 @@ impl Chain {
             | Kind::CutFromServer
             | Kind::Partition
             | Kind::KillServer
+            | Kind::Unfit
             | Kind::KillAll => {
                 return Err(LabError::Misuse(format!("{kind} is a drill of its own")));
             }

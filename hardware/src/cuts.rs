@@ -32,6 +32,20 @@ impl Chain {
         self.cut(what, &losses)
     }
 
+    /// From now on all frames vanish on this one of the chain's networks.
+    ///
+    /// # Errors
+    /// As [`Self::cut`].
+    pub fn cut_way(&self, way: usize) -> Result<Moment> {
+        let (network, moment) = (self.net()?, self.timeline().now());
+        let hosts: Vec<_> = (0..network.hosts()).collect();
+        let pairs = hosts.iter().flat_map(|from| hosts.iter().map(|to| Loss::cut(*from, *to)));
+        network.lose_on(&[way], &pairs.filter(|loss| loss.from != loss.to).collect::<Vec<_>>())?;
+        let what = format!("the network of {}", Network::interface(way));
+        self.timeline().did_then(moment, Deed::Cut { what });
+        Ok(moment)
+    }
+
     /// No frames vanish any more.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub enum Kind {
     Partition,
     /// SIGKILL to the terminal server, which is started again at some time.
     KillServer,
+    /// The coordinator's check command begins to fail.
+    Unfit,
     /// SIGKILL to all nodes, which are then started again.
     KillAll,
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Kind {
             Self::CutFromServer => "coordinator cut from the terminal server",
             Self::Partition => "partition",
             Self::KillServer => "kill -9 of the terminal server",
+            Self::Unfit => "failing check of the coordinator",
             Self::KillAll => "kill -9 of all nodes",
         })
     }

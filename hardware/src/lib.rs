@@ -12,6 +12,7 @@
 //! - [`process`]: a program, started, listened to and ended whatever happens
 //! - [`answerer`]: the payload that the nodes run
 //! - [`chain`]: all of it together
+//! - `commands`: how its programs are started
 //!
 //! What happens:
 //! - [`saying`], [`deed`], [`timeline`]: what each program says and the lab does, on one clock
@@ -32,6 +33,7 @@ pub mod answerer;
 pub mod bench;
 pub mod chain;
 pub mod cli;
+mod commands;
 pub mod control;
 pub mod cuts;
 pub mod deed;

@@ -1,12 +1,13 @@
 //! Addresses on this machine that nobody else uses, so that labs that run side by side do not meet.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use rand::rngs::SysRng;
 use rand::{RngExt, TryRng};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::chain::SERVER_HOST;
 use crate::error::{LabError, Result};
 use crate::net::Network;
 
@@ -14,9 +15,9 @@ use crate::net::Network;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Heartbeats and beacons.
-    pub multicast: SocketAddrV4,
+    pub multicast: SocketAddr,
     /// The terminal server's listener.
-    pub listen: SocketAddrV4,
+    pub listen: SocketAddr,
 }
 
 /// What a chain stands on.
@@ -27,18 +28,22 @@ pub enum Ground {
     Loopback,
     /// A host of its own for each program, joined by so many bridges.
     Network {
-        /// How many.
+        /// How many. The last one carries the connections to the terminal server.
         ways: usize,
+        /// What is spoken there, by programs that know interfaces by name; or IPv4.
+        ipv6: bool,
     },
 }
 
 impl Place {
     /// Addresses in a network of the chain's own, where nobody else is.
-    pub fn in_network() -> Self {
-        Self {
-            multicast: SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 1), 4100),
-            listen: SocketAddrV4::new(Network::address(crate::chain::SERVER_HOST), 4000),
-        }
+    pub fn in_network(ways: usize, ipv6: bool) -> Self {
+        let last = ways.saturating_sub(1);
+        let (group, server): (IpAddr, IpAddr) = match ipv6 {
+            false => (GROUP.into(), Network::address_on(SERVER_HOST, last).into()),
+            true => (GROUP_6.into(), Network::address_6_on(SERVER_HOST, last).into()),
+        };
+        Self { multicast: SocketAddr::new(group, 4100), listen: SocketAddr::new(server, 4000) }
     }
 
     /// Draws addresses until some are free.
@@ -56,8 +61,8 @@ impl Place {
             let address = [239, 255, draw.random_range(1..255), draw.random_range(1..255)];
             let (group, listen) = (draw.random_range(PORTS), draw.random_range(PORTS));
             let place = Self {
-                multicast: SocketAddrV4::new(address.into(), group),
-                listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, listen),
+                multicast: (address, group).into(),
+                listen: (Ipv4Addr::LOCALHOST, listen).into(),
             };
             if place.is_free() {
                 return Ok(place);
@@ -72,6 +77,9 @@ impl Place {
     }
 }
 
+/// Groups for a site, as docs/network.md has them.
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 77, 1);
+const GROUP_6: Ipv6Addr = Ipv6Addr::new(0xff08, 0, 0, 0, 0, 0, 0x77, 1);
 /// Draws before giving up; the second one is rare already.
 const ATTEMPTS: u32 = 50;
 /// Below the ports that Linux gives to outgoing connections, which may take a free one at any time.

@@ -29,6 +29,9 @@ pub struct Settings {
     pub misdeeds: Misdeeds,
     /// Further arguments for every node, before its payload.
     pub node_arguments: Vec<OsString>,
+    /// Further tables for the nodes' files. With them, or with more than one network, nodes are
+    /// started from files instead of flags.
+    pub node_tables: String,
     /// Further arguments for the terminal server.
     pub server_arguments: Vec<OsString>,
     /// Further variables for the environment of nodes and terminal server.
@@ -52,6 +55,7 @@ impl Default for Settings {
             wire: Wire::default(),
             misdeeds: Misdeeds::default(),
             node_arguments: Vec::new(),
+            node_tables: String::new(),
             server_arguments: Vec::new(),
             environment: Vec::new(),
             ground: Ground::default(),

@@ -39,6 +39,13 @@ pub enum Case {
     LossTwenty,
     /// 20 % of everything lost
     LossOfAll,
+    /// kill -9 of the coordinator, everything over IPv6
+    #[value(name = "ipv6")]
+    Ipv6,
+    /// One of two networks cut for all, then kill -9 of the coordinator
+    TwoNetworks,
+    /// The coordinator's check command fails, then everybody's
+    Check,
     /// Terminal server killed and started again
     Server,
     /// Terminal server killed and gone for long
@@ -94,6 +101,9 @@ impl Case {
             | Self::Power
             | Self::Cut
             | Self::Partition
+            | Self::Ipv6
+            | Self::TwoNetworks
+            | Self::Check
             | Self::Server
             | Self::ServerGone
             | Self::AllNodes
@@ -113,7 +123,7 @@ impl Case {
     /// The longest that the line may be unserved, where that is promised.
     pub fn bound(self, profile: &Profile) -> Option<Duration> {
         match self {
-            Self::Kill | Self::Strangers => Some(CLOSED),
+            Self::Kill | Self::Ipv6 | Self::TwoNetworks | Self::Strangers => Some(CLOSED),
             Self::Payload => Some(RESTART),
             Self::Stubborn => Some(GRACE + PLANNED),
             Self::Stop | Self::Power | Self::Cut | Self::Partition => Some(lease_bound(profile)),
@@ -145,6 +155,9 @@ impl fmt::Display for Case {
             Self::LossFive => "5 % of datagrams lost",
             Self::LossTwenty => "20 % of datagrams lost",
             Self::LossOfAll => "20 % of everything lost",
+            Self::Ipv6 => "kill -9, all over IPv6",
+            Self::TwoNetworks => "one of two networks cut, then kill -9",
+            Self::Check => "check fails, then everybody's",
             Self::Server => "terminal server killed, restarted",
             Self::ServerGone => "terminal server gone for long",
             Self::Clock => "wall clock steps",

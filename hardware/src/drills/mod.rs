@@ -6,7 +6,7 @@
 //!
 //! - [`case`]: which there are, and what is promised
 //! - [`plan`]: how many nodes, how often, how long
-//! - [`processes`], [`frames`], [`servers`], [`company`]: what is done
+//! - [`processes`], [`frames`], [`networks`], [`servers`], [`fitness`], [`company`]: what is done
 //! - `wall`: a wall clock of the programs' own
 //! - [`mod@run`]: one drill from laying to verdict
 //! - [`outcome`]: what became of it
@@ -16,7 +16,9 @@
 pub mod case;
 pub mod cli;
 pub mod company;
+pub mod fitness;
 pub mod frames;
+pub mod networks;
 pub mod outcome;
 pub mod picture;
 pub mod plan;

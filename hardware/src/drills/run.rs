@@ -8,7 +8,7 @@ use super::case::Case;
 use super::outcome::{Found, Outcome};
 use super::plan::Plan;
 use super::wall::Wall;
-use super::{company, frames, processes, servers, wall};
+use super::{company, fitness, frames, networks, processes, servers, wall};
 use crate::answerer::Misdeeds;
 use crate::chain::Chain;
 use crate::drill::Kind;
@@ -65,7 +65,7 @@ pub async fn run(
 async fn done(case: Case, chain: &mut Chain, plan: &Plan, scratch: &TempDir) -> Result<Found> {
     let dir = scratch.path();
     match case {
-        Case::Kill => processes::again(chain, plan, Kind::Kill).await,
+        Case::Kill | Case::Ipv6 => processes::again(chain, plan, Kind::Kill).await,
         Case::Payload => processes::again(chain, plan, Kind::CrashPayload).await,
         Case::Stubborn => processes::stubborn(chain, plan, dir).await,
         Case::Stop => processes::stop(chain, plan, dir).await,
@@ -80,6 +80,8 @@ async fn done(case: Case, chain: &mut Chain, plan: &Plan, scratch: &TempDir) -> 
         Case::LossFive => frames::loss(chain, plan, Traffic::Datagrams, 5).await,
         Case::LossTwenty => frames::loss(chain, plan, Traffic::Datagrams, 20).await,
         Case::LossOfAll => frames::loss(chain, plan, Traffic::Everything, 20).await,
+        Case::TwoNetworks => networks::one_of_two(chain, plan).await,
+        Case::Check => fitness::unfit(chain, plan, dir).await,
         Case::Server => servers::killed(chain, plan).await,
         Case::ServerGone => servers::gone(chain, plan).await,
         Case::Clock => servers::clock(chain, plan, dir).await,
@@ -92,7 +94,7 @@ fn settings(case: Case, plan: &Plan, scratch: &TempDir) -> Result<Settings> {
     let mut settings = Settings {
         nodes: plan.nodes,
         profile: plan.profile,
-        ground: Ground::Network { ways: 1 },
+        ground: Ground::Network { ways: 1, ipv6: false },
         seed: plan.seed,
         ..Settings::default()
     };
@@ -102,6 +104,9 @@ fn settings(case: Case, plan: &Plan, scratch: &TempDir) -> Result<Settings> {
             settings.misdeeds =
                 Misdeeds { ignore_term: true, fork_grandchild, ..Misdeeds::default() };
         }
+        Case::Ipv6 => settings.ground = Ground::Network { ways: 1, ipv6: true },
+        Case::TwoNetworks => settings.ground = Ground::Network { ways: 2, ipv6: false },
+        Case::Check => settings.node_tables = fitness::tables(scratch.path()),
         // A killed terminal server keeps nothing without it.
         Case::Server => settings.server_arguments.push("--spool".into()),
         Case::ServerGone => {

@@ -84,6 +84,11 @@ impl Network {
         Ipv6Addr::new(0xfd77, 0, 0, way, 0, 0, 0, u16::from(mark(host)))
     }
 
+    /// What a host calls its interface to one of the bridges.
+    pub fn interface(way: usize) -> String {
+        format!("eth{way}")
+    }
+
     /// How many hosts there are.
     pub fn hosts(&self) -> usize {
         self.hosts.len()
