@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sys::process::Signal;
 use wire::Frame;
+use wire::frame::INPUT_WINDOW;
 
 use crate::line::{Line, Seen};
 use crate::node::{Node, place};
@@ -58,6 +59,32 @@ fn input_waits_for_a_client_without_being_called_a_stall() {
     assert!(TcpStream::connect(address).is_err());
     assert!(ended(&mut node.process.0).success());
     assert_eq!(node.says("payload-gone")["status"], "closed");
+}
+
+/// More than a terminal's buffers hold, and no more than may be unacknowledged.
+const FLOOD: [u8; INPUT_WINDOW as usize] = [b'x'; INPUT_WINDOW as usize];
+
+#[test]
+fn a_client_that_does_not_read_is_found_by_stall() {
+    let (dir, key) = place();
+    let line = Line::start(key, &FLOOD);
+    let link = dir.path().join("billing");
+    let flags = ["--stall", "300ms"];
+    let node = start(dir, &line, &format!("link {}", link.display()), &flags);
+    assert_eq!(line.seen(), Seen::Granted);
+    let port = open_port(&link);
+    let mut acked = 0;
+    // Alone, it keeps the line for itself: nobody could do better.
+    let me = "a".parse().unwrap();
+    loop {
+        match line.seen() {
+            Seen::Frame(Frame::Ack(ack)) => acked = ack.offset,
+            seen => break assert_eq!(seen, Seen::Frame(Frame::Release(Some(me)))),
+        }
+    }
+    assert!(acked < INPUT_WINDOW, "what nobody read is acknowledged: {acked}");
+    assert_eq!(node.says("resigning")["cause"], "stall");
+    drop(port);
 }
 
 #[test]

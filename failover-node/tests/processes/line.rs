@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Decoder;
+use wire::frame::MAX_INPUT;
 use wire::handshake::{Transcript, sign_grant};
 use wire::{Epoch, Frame, FrameCodec, Grant, Input, Key, LastFrame, Nonce, Welcome};
 
@@ -88,8 +89,8 @@ fn serve(
     };
     send(&mut stream, &Frame::Grant(sign_grant(key, &claim.mac, grant)))?;
     seen.send(Seen::Granted).ok()?;
-    if !input.is_empty() {
-        send(&mut stream, &Frame::Input(Input { offset: 0, bytes: Bytes::from_static(input) }))?;
+    for (offset, bytes) in (0..).step_by(MAX_INPUT).zip(input.chunks(MAX_INPUT)) {
+        send(&mut stream, &Frame::Input(Input { offset, bytes: Bytes::from_static(bytes) }))?;
     }
     loop {
         match receive(&mut stream, &mut inbox)? {
