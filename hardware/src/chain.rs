@@ -114,7 +114,7 @@ impl Chain {
     pub async fn start_server(&mut self) -> Result<()> {
         for attempt in 1.. {
             let moment = self.timeline.now();
-            let command = self.server_command();
+            let command = self.server_command()?;
             let mut process = self.process(SERVER, Source::Server, command)?;
             let ready = self.timeline.wait(moment, START, "its start", |entry| {
                 is(entry, &Source::Server, "ready").then_some(())

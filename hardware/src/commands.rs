@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
@@ -14,10 +14,59 @@ use crate::place::Ground;
 use crate::settings::Settings;
 
 impl Chain {
-    pub(crate) fn server_command(&self) -> Command {
-        let Settings { line, .. } = self.settings;
+    pub(crate) fn server_command(&self) -> Result<Command> {
         let state = self.dir().join("state");
         let mut command = self.on_host(SERVER_HOST, &self.programs.terminal_server);
+        if self.settings.server_file {
+            let file = self.server_file();
+            // Only the first time: what was changed in it since is what it is for.
+            if !file.exists() {
+                fs::write(&file, self.server_tables(&state))
+                    .doing(|| format!("write {}", file.display()))?;
+            }
+            command.arg("--config").arg(file);
+        } else {
+            self.add_server_flags(&mut command, &state);
+        }
+        command
+            .args(&self.settings.server_arguments)
+            .envs(self.settings.environment.iter().cloned());
+        if !state.exists() {
+            command.arg("--new-state");
+        }
+        Ok(command)
+    }
+
+    /// The terminal server's file, if it has one.
+    pub fn server_file(&self) -> PathBuf {
+        self.dir().join(format!("{SERVER}.toml"))
+    }
+
+    /// The file of a node that is started from one.
+    pub fn node_file(&self, label: &str) -> PathBuf {
+        self.dir().join(format!("{label}.toml"))
+    }
+
+    fn server_tables(&self, state: &Path) -> String {
+        let Settings { line, .. } = self.settings;
+        let (listen, multicast) = (self.place.listen, self.place.multicast);
+        format!(
+            "[server]\nname = \"lab\"\nstate = {}\nstatus = {}\nlog_format = \"json\"\n\n\
+             [beacons]\nto = [\"{multicast}\"]\ninterface = {}\n\n\
+             [group.{GROUP}]\nkeys = {{ 0 = {} }}\n\n\
+             [line.{LINE}]\nserial = {}\nsettings = \"{line}\"\ngroups = [\"{GROUP}\"]\n\
+             listen = [{{ speech = \"line\", address = \"{listen}\" }}]\ntrace = {{ path = {} }}\n",
+            json!(path(state)),
+            json!(path(&self.status_socket(SERVER))),
+            json!(self.interfaces(SERVER_HOST)),
+            json!(path(&self.key_file())),
+            json!(path(self.far.near())),
+            json!(path(&self.trace())),
+        )
+    }
+
+    fn add_server_flags(&self, command: &mut Command, state: &Path) {
+        let Settings { line, .. } = self.settings;
         command
             .arg("--serial")
             .arg(format!("{},{line}", self.far.near().display()))
@@ -28,18 +77,12 @@ impl Chain {
             .arg("--key-file")
             .arg(self.key_file())
             .arg("--state")
-            .arg(&state)
+            .arg(state)
             .arg("--trace")
             .arg(self.trace())
             .arg("--status")
             .arg(self.status_socket(SERVER))
-            .args(["--log-format", "json"])
-            .args(&self.settings.server_arguments)
-            .envs(self.settings.environment.iter().cloned());
-        if !state.exists() {
-            command.arg("--new-state");
-        }
-        command
+            .args(["--log-format", "json"]);
     }
 
     pub(crate) fn node_command(&self, identity: &Identity) -> Result<Command> {
@@ -53,9 +96,11 @@ impl Chain {
                 self.add_flags(&mut command, identity, interface);
             }
             _ => {
-                let file = self.dir().join(format!("{}.toml", identity.label));
-                let text = self.node_file(identity, &interfaces);
-                fs::write(&file, text).doing(|| format!("write {}", file.display()))?;
+                let file = self.node_file(&identity.label);
+                if !file.exists() {
+                    let text = self.node_tables(identity, &interfaces);
+                    fs::write(&file, text).doing(|| format!("write {}", file.display()))?;
+                }
                 command.arg("--config").arg(file).args(&self.settings.node_arguments);
             }
         }
@@ -81,7 +126,7 @@ impl Chain {
             .args(self.settings.misdeeds.arguments());
     }
 
-    fn node_file(&self, identity: &Identity, interfaces: &[String]) -> String {
+    fn node_tables(&self, identity: &Identity, interfaces: &[String]) -> String {
         let Identity { name, group, key_file, .. } = identity;
         let (multicast, listen) = (self.place.multicast, self.place.listen);
         let journal = self.dir().join(JOURNAL);

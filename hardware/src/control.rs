@@ -87,6 +87,15 @@ impl Chain {
         Ok(moment)
     }
 
+    /// Sends a signal to the terminal server.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal_server(&self, signal: Signal) -> Result<()> {
+        let server = self.server.as_ref().ok_or_else(|| not_running(SERVER))?;
+        server.signal(signal)
+    }
+
     /// The payload of a node, if one runs.
     pub fn payload(&self, name: &str) -> Option<u32> {
         let family = self.running(name).ok()?.family();

@@ -32,6 +32,8 @@ pub struct Settings {
     /// Further tables for the nodes' files. With them, or with more than one network, nodes are
     /// started from files instead of flags.
     pub node_tables: String,
+    /// The terminal server is started from a file, too, so that it can be told to read it again.
+    pub server_file: bool,
     /// Further arguments for the terminal server.
     pub server_arguments: Vec<OsString>,
     /// Further variables for the environment of nodes and terminal server.
@@ -56,6 +58,7 @@ impl Default for Settings {
             misdeeds: Misdeeds::default(),
             node_arguments: Vec::new(),
             node_tables: String::new(),
+            server_file: false,
             server_arguments: Vec::new(),
             environment: Vec::new(),
             ground: Ground::default(),

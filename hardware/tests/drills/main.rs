@@ -21,6 +21,7 @@ mod power;
 mod program;
 mod quiet;
 mod releases;
+mod rollover;
 mod server;
 mod standby;
 mod start;
