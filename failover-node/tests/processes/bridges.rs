@@ -62,7 +62,7 @@ fn input_waits_for_a_client_without_being_called_a_stall() {
 }
 
 /// More than a terminal's buffers hold, and no more than may be unacknowledged.
-const FLOOD: [u8; INPUT_WINDOW as usize] = [b'x'; INPUT_WINDOW as usize];
+static FLOOD: [u8; INPUT_WINDOW as usize] = [b'x'; INPUT_WINDOW as usize];
 
 #[test]
 fn a_client_that_does_not_read_is_found_by_stall() {
