@@ -1,6 +1,7 @@
 //! What the core asks for, done; and what comes of it, told.
 
 use std::io;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use daemon::notify;
@@ -189,6 +190,10 @@ impl NodeLoop {
                 let Some(instance) = &mut self.stations[line].instance else { return };
                 instance.guard_ended();
                 instance.patience = None;
+                // A guard that ends in order has left nothing behind.
+                if status.as_ref().is_ok_and(ExitStatus::success) {
+                    return self.unguarded(line);
+                }
                 if !instance.ending {
                     let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
                     tracing::error!(status, "guard-died");

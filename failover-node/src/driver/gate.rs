@@ -16,23 +16,30 @@ impl NodeLoop {
     /// A grant has come. The hooks before serving run once, for the first line; the payloads of
     /// all lines wait for them.
     pub(crate) fn payload_wanted(&mut self, line: LineId, grant: Grant) {
-        let hooks = &self.options.hooks.before_serve;
-        let waits = match line {
-            LOCK => !hooks.is_empty(),
-            _ => self.stations[LOCK].gated.is_some(),
-        };
         if line == LOCK {
             self.served = grant.epoch;
-        }
-        if !waits {
-            return self.start_payload(line, grant);
+            self.gate_open = self.options.hooks.before_serve.is_empty();
         }
         let epoch = grant.epoch;
         self.stations[line].gated = Some(grant);
+        if self.gate_open {
+            return self.pass_gate();
+        }
         // Input that waits for the hooks is no sign of a stall.
         self.node.handle_payload_absent(line, true, now());
         if line == LOCK {
             self.call_hooks(HookEvent::BeforeServe, epoch);
+        }
+    }
+
+    /// Every payload that waits may start.
+    fn pass_gate(&mut self) {
+        self.gate_open = true;
+        for line in 0..self.stations.len() {
+            if let Some(grant) = self.stations[line].gated.take() {
+                self.node.handle_payload_absent(line, false, now());
+                self.start_payload(line, grant);
+            }
         }
     }
 
@@ -45,12 +52,7 @@ impl NodeLoop {
             self.stations[LOCK].gated = None;
             return self.node.handle_gate_failed(LOCK, now());
         }
-        for line in 0..self.stations.len() {
-            if let Some(grant) = self.stations[line].gated.take() {
-                self.node.handle_payload_absent(line, false, now());
-                self.start_payload(line, grant);
-            }
-        }
+        self.pass_gate();
     }
 
     /// The payload of a line is not to start any more. Whether it still waited at the gate.
@@ -82,6 +84,7 @@ impl NodeLoop {
 
     /// The instance of the first line has gone, and the role with it if there was a grant.
     pub(crate) fn no_longer_serving(&mut self) {
+        self.gate_open = false;
         let served = std::mem::replace(&mut self.served, Epoch::NONE);
         if served != Epoch::NONE {
             self.call_hooks(HookEvent::AfterStop, served);
@@ -111,9 +114,17 @@ impl NodeLoop {
         self.check.set_coordinator(self.node.role() == Role::Coordinator);
     }
 
-    /// The node has stopped: the hooks that are still to run do so, within the limit of the stop.
+    /// The node has stopped: the hooks that are still to run do so, for a time.
     pub(crate) async fn finish_hooks(&mut self) {
-        while self.hooks.is_busy() && self.stop_by.is_none_or(|at| now() < at) {
+        let limit = now() + HOOKS_AT_STOP;
+        while self.hooks.is_busy() {
+            if now() >= limit {
+                tracing::error!(limit = ?HOOKS_AT_STOP, "hooks-cut-short");
+                return;
+            }
+            if self.watchdog.is_some() {
+                daemon::notify::watchdog();
+            }
             let look = now() + HOOKS_LOOK;
             tokio::select! {
                 _ = self.hooks.event() => {}
@@ -123,5 +134,7 @@ impl NodeLoop {
     }
 }
 
+/// For hooks at a stop: what moves an address away must not be cut off, and a stop must end.
+const HOOKS_AT_STOP: Duration = Duration::from_secs(60);
 /// Between two looks whether the last hooks have ended.
 const HOOKS_LOOK: Duration = Duration::from_millis(20);

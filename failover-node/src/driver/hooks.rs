@@ -61,7 +61,9 @@ pub struct Gate {
 #[derive(Debug)]
 struct Run {
     call: HookCall,
-    /// Which of the event's hooks.
+    /// Those of the event as it began: a reload counts from the next one on.
+    hooks: Vec<Hook>,
+    /// Which of them.
     step: usize,
     running: Running,
     /// Nobody waits for its gate any more.
@@ -125,7 +127,8 @@ impl HookRunner {
                 let outcome = run.running.ended(&mut say).await;
                 self.ended(&outcome);
             } else if let Some(call) = self.queue.pop_front() {
-                self.start(call, 0);
+                let hooks = self.of(call.event).to_vec();
+                self.start(call, hooks, 0);
             } else {
                 return pending().await;
             }
@@ -151,8 +154,8 @@ impl HookRunner {
     }
 
     /// Starts a hook of an event, or ends the event after its last one.
-    fn start(&mut self, call: HookCall, step: usize) {
-        let Some(hook) = self.of(call.event).get(step) else {
+    fn start(&mut self, call: HookCall, hooks: Vec<Hook>, step: usize) {
+        let Some(hook) = hooks.get(step) else {
             return self.open_gate(&call, true);
         };
         let coordinator = call.coordinator.as_ref().map_or("", Name::as_str);
@@ -163,35 +166,35 @@ impl HookRunner {
             (ENV_COORDINATOR, coordinator),
         ];
         match self.commands.start(&hook.command, &environment, call.epoch.0, hook.timeout) {
-            Ok(running) => self.run = Some(Run { call, step, running, void: false }),
+            Ok(running) => self.run = Some(Run { call, hooks, step, running, void: false }),
             Err(error) => {
                 let outcome = Outcome::NotStarted(error.to_string());
-                self.next(call, step, &outcome);
+                self.next(call, hooks, step, &outcome);
             }
         }
     }
 
     fn ended(&mut self, outcome: &Outcome) {
-        let Some(Run { call, step, running, void }) = self.run.take() else { return };
+        let Some(Run { call, hooks, step, running, void }) = self.run.take() else { return };
         let (event, ms) = (call.event.word(), running.took().as_millis() as u64);
         if void {
             return tracing::info!(event, line = %call.line, ms, "hook-killed");
         }
         tracing::info!(event, line = %call.line, ms, status = %outcome, "hook-ended");
-        self.next(call, step, outcome);
+        self.next(call, hooks, step, outcome);
     }
 
     /// A gate closes with its first failure; what comes after the fact goes on.
-    fn next(&mut self, call: HookCall, step: usize, outcome: &Outcome) {
+    fn next(&mut self, call: HookCall, hooks: Vec<Hook>, step: usize, outcome: &Outcome) {
         if !outcome.is_success() {
-            let command = self.of(call.event).get(step).map(|hook| shown(&hook.command));
+            let command = hooks.get(step).map(|hook| shown(&hook.command));
             let (event, line) = (call.event.word(), &call.line);
             tracing::warn!(event, %line, command, why = %outcome, "hook-failed");
             if call.event == HookEvent::BeforeServe {
                 return self.open_gate(&call, false);
             }
         }
-        self.start(call, step + 1);
+        self.start(call, hooks, step + 1);
     }
 
     fn open_gate(&mut self, call: &HookCall, passed: bool) {

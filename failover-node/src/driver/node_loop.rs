@@ -101,6 +101,8 @@ pub(crate) struct NodeLoop {
     pub(crate) check: Checker,
     /// The grant of the first line that is or was served, until the hooks after it have been called.
     pub(crate) served: Epoch,
+    /// The hooks before serving have passed for the grant of the first line.
+    pub(crate) gate_open: bool,
     /// Why the role changed last, by the log's word.
     pub(crate) cause: &'static str,
     /// Grows with each turn of the loop.
@@ -125,7 +127,7 @@ pub(crate) struct NodeLoop {
     shutdown: CancellationToken,
     /// The end of a stop that takes too long.
     pub(crate) stop_by: Option<Time>,
-    watchdog: Option<Watchdog>,
+    pub(crate) watchdog: Option<Watchdog>,
 }
 
 /// What the loop tells the core about its own deeds.
@@ -139,7 +141,7 @@ pub(crate) enum Outcome {
     InstanceGone,
 }
 
-struct Watchdog {
+pub(crate) struct Watchdog {
     interval: Duration,
     next: Time,
 }
@@ -180,6 +182,7 @@ impl NodeLoop {
             hooks: HookRunner::new(options.hooks.clone(), Commands::of(&options)),
             check: Checker::new(options.check.clone(), Commands::of(&options))?,
             served: Epoch::NONE,
+            gate_open: false,
             cause: "start",
             outcomes: VecDeque::new(),
             journal: Journal::new(),
@@ -206,14 +209,6 @@ impl NodeLoop {
         }
         self.settle();
         while !self.stopped {
-            // However busy the lines are, the others of the group and the operator are heard.
-            if self.turn.is_multiple_of(OTHERS_EVERY) {
-                self.hear();
-                if let Ok(request) = self.requests.try_recv() {
-                    self.answer(request);
-                }
-                self.settle();
-            }
             match self.event().await {
                 Event::Shutdown => self.stop(),
                 Event::Deadline => self.deadline()?,
@@ -242,20 +237,38 @@ impl NodeLoop {
         let stopping = self.stop_by.is_some();
         self.turn = self.turn.wrapping_add(1);
         let wants: Vec<Wants> = (0..self.stations.len()).map(|line| self.wants(line)).collect();
+        let Self { hooks, check, requests, reloads, heartbeats, .. } = self;
+        // What strangers can send comes last, so that a flood of datagrams keeps nothing but
+        // datagrams waiting.
+        let others = async {
+            tokio::select! {
+                biased;
+                gate = hooks.event() => Event::Gate(gate),
+                fit = check.event() => Event::Fit(fit),
+                Some(request) = requests.recv() => Event::Request(request),
+                Some(reload) = reloads.recv() => Event::Reload(Box::new(reload)),
+                () = heartbeats.readable() => Event::Datagrams,
+            }
+        };
+        let lines = async {
+            let (line, event) = next_event(&mut self.stations, &wants, self.turn).await;
+            Event::Station(line, event)
+        };
+        // A stop and a deadline come before any amount of other work. However busy the lines are,
+        // now and then everything else comes before them.
+        let others_first = self.turn.is_multiple_of(OTHERS_EVERY);
+        let work = async {
+            if others_first {
+                tokio::select! { biased; event = others => event, event = lines => event }
+            } else {
+                tokio::select! { biased; event = lines => event, event = others => event }
+            }
+        };
         tokio::select! {
-            // A stop and a deadline come before any amount of other work; what strangers can send
-            // comes last, so that a flood of datagrams keeps nothing but datagrams waiting.
             biased;
             () = self.shutdown.cancelled(), if !stopping => Event::Shutdown,
             () = self.timer.until(deadline.map(Time::since_boot)) => Event::Deadline,
-            (line, event) = next_event(&mut self.stations, &wants, self.turn) => {
-                Event::Station(line, event)
-            }
-            gate = self.hooks.event() => Event::Gate(gate),
-            fit = self.check.event() => Event::Fit(fit),
-            Some(request) = self.requests.recv() => Event::Request(request),
-            Some(reload) = self.reloads.recv() => Event::Reload(Box::new(reload)),
-            () = self.heartbeats.readable() => Event::Datagrams,
+            event = work => event,
         }
     }
 
