@@ -4,6 +4,7 @@
 
 mod bridges;
 mod commands;
+mod gates;
 mod guard;
 mod line;
 mod node;
