@@ -55,7 +55,9 @@ fn count(dir: &TempDir, word: &str) -> usize {
 
 fn two_lines() -> (TempDir, [Line; 2]) {
     let (dir, key) = place();
-    (dir, [Line::start(key.clone(), b""), Line::start(key, b"")])
+    // The second answers later: its grant comes when the gate of the first was decided already.
+    let second = Line::start_slow(key.clone(), b"", Duration::from_millis(50));
+    (dir, [Line::start(key, b""), second])
 }
 
 #[test]
@@ -65,7 +67,7 @@ fn no_payload_of_any_line_starts_before_the_hooks_have_passed() {
     let wait = format!("while [ ! -e {at}/go ]; do sleep 0.02; done");
     let _node = start(dir.path(), &text(&dir, [&first, &second], &hook(&wait)));
     until_so("both lines are held", || count(&dir, "granted") >= 2);
-    pause(Duration::from_millis(300));
+    pause(Duration::from_millis(50));
     assert_eq!(started(&dir), [false, false]);
     fs::write(dir.path().join("go"), "").unwrap();
     until_so("both payloads start", || started(&dir) == [true, true]);

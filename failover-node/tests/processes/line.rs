@@ -35,12 +35,18 @@ pub(crate) enum Seen {
 impl Line {
     /// Listens; every holder gets `input`, from offset 0, which stays unacknowledged for ever.
     pub(crate) fn start(key: Key, input: &'static [u8]) -> Self {
+        Self::start_slow(key, input, Duration::ZERO)
+    }
+
+    /// As [`Self::start`], and it takes so long before it answers anybody.
+    pub(crate) fn start_slow(key: Key, input: &'static [u8], delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (send, seen) = channel();
         thread::spawn(move || {
             for (count, stream) in (1..).zip(listener.incoming()) {
                 // An attempt that was given up is no matter, a story that has ended ends this.
+                thread::sleep(delay);
                 let served = stream.map(|stream| serve(stream, &key, count, input, &send));
                 if send.send(Seen::Closed).is_err() || served.is_err() {
                     return;
