@@ -88,7 +88,8 @@ pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 /// Has the system ask a silent TCP peer every `every` whether it is still there, and give the
-/// connection up when it has not answered, or not taken what was sent, for four times as long.
+/// connection up when it has not answered for four times as long. No limit is set to what was sent
+/// and not taken (TCP_USER_TIMEOUT): it also cuts a peer that answers and merely does not read.
 ///
 /// # Errors
 /// It is no TCP socket.
@@ -97,13 +98,31 @@ pub fn watch_over(fd: BorrowedFd<'_>, every: Duration) -> io::Result<()> {
     sockopt::set_socket_keepalive(fd, true)?;
     sockopt::set_tcp_keepidle(fd, every)?;
     sockopt::set_tcp_keepintvl(fd, every)?;
-    sockopt::set_tcp_keepcnt(fd, 3)?;
-    let patience = u32::try_from((every * 4).as_millis()).unwrap_or(u32::MAX);
-    Ok(sockopt::set_tcp_user_timeout(fd, patience)?)
+    Ok(sockopt::set_tcp_keepcnt(fd, 3)?)
 }
 
 fn asks(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().intersects(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use rustix::net::sockopt;
+
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_is_asked_and_one_that_does_not_read_is_not_cut() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        watch_over(stream.as_fd(), Duration::from_secs(5)).unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), 3);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 0, "no limit");
+    }
 }

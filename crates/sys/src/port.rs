@@ -151,7 +151,8 @@ impl SerialPort {
         ready.map_err(|source| self.error(source))
     }
 
-    /// Waits until a write is worth trying. May be early, never late.
+    /// Waits until a write is worth trying. May be early, never late, but for a virtual port that
+    /// hung up: of that one reading tells the end, and this waits for ever.
     ///
     /// # Errors
     /// Only when the runtime is shutting down.
@@ -242,6 +243,15 @@ impl SerialPort {
         match &self.device {
             Device::Tty(_) => None,
             Device::Pty(pty) => pty.unread().ok(),
+        }
+    }
+
+    /// Bytes that the program at a virtual port has written and that were not read here yet. 0 for
+    /// a real port.
+    pub fn waiting(&self) -> u64 {
+        match &self.device {
+            Device::Tty(_) => 0,
+            Device::Pty(pty) => pty.waiting().unwrap_or(0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Virtual serial ports: a pseudo terminal whose slave has a stable name.
 
 use std::ffi::OsStr;
+use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -186,6 +187,13 @@ impl Pty {
         unread(self.peer()?.as_fd())
     }
 
+    /// Bytes that the program at the slave has written and that were not read here yet.
+    pub(crate) fn waiting(&self) -> io::Result<u64> {
+        // To be asked for a hang-up has the kernel hand over what it still carries.
+        let _ = self.is_hung_up();
+        unread(self.master.fd().as_fd())
+    }
+
     fn peer(&self) -> io::Result<OwnedFd> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         Ok(ioctl_tiocgptpeer(self.master.fd(), flags)?)
@@ -200,7 +208,11 @@ impl Pty {
         self.master.readable().await
     }
 
+    /// A hang-up would make it writable at once, full or not, for ever.
     pub(crate) async fn writable(&self) -> io::Result<()> {
+        if self.is_hung_up() {
+            return pending().await;
+        }
         self.master.writable().await
     }
 
@@ -369,6 +381,25 @@ mod tests {
         far.write_all(b"out").unwrap();
         let mut buf = [0; 8];
         assert_eq!(near.read(&mut buf).await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_a_program_said_before_it_closed_is_seen_and_nobody_waits_to_write_to_it() {
+        use std::time::Duration;
+        let pty = Pty::open(None, Slave::Free).unwrap();
+        let open = std::fs::OpenOptions::new().write(true).open(pty.slave_path());
+        let mut near = SerialPort::from(pty);
+        assert_eq!(near.waiting(), 0);
+        let mut far = open.unwrap();
+        far.write_all(b"out").unwrap();
+        drop(far);
+        assert!(near.is_hung_up());
+        assert_eq!(near.waiting(), 3);
+        let spins = tokio::time::timeout(Duration::from_millis(50), near.writable()).await;
+        assert!(spins.is_err());
+        near.readable().await.unwrap();
+        assert_eq!(near.try_read(&mut [0; 8]).unwrap(), Some(3));
+        assert!(near.try_read(&mut [0; 8]).is_err(), "and then the end");
     }
 
     #[tokio::test]

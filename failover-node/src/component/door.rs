@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sys::descriptor::{is_served, read_now, unsent, watch_over};
+use sys::descriptor::{is_served, read_now, unread, unsent, watch_over};
 use sys::pty::Slave;
 use sys::{BootTimer, SerialPort, boottime};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -34,6 +34,8 @@ pub(crate) struct Door {
     refusal_told: bool,
     /// Bytes that clients were given and surely have not got; unknown for a Unix socket.
     lost: u64,
+    /// Bytes that clients have said and nobody has read.
+    unsaid: u64,
 }
 
 /// Where clients come in.
@@ -73,6 +75,7 @@ impl Door {
             timer: BootTimer::new()?,
             refusal_told: false,
             lost: 0,
+            unsaid: 0,
         })
     }
 
@@ -145,6 +148,17 @@ impl Door {
         }
     }
 
+    /// Bytes that clients have said and nobody has read.
+    pub(crate) fn unsaid(&self) -> u64 {
+        let present = match (&self.client, &self.entry) {
+            (Client::Tcp(stream), _) => unread(stream.as_fd()).unwrap_or(0),
+            (Client::Unix(stream), _) => unread(stream.as_fd()).unwrap_or(0),
+            (Client::Terminal, Entry::Terminal(port)) => port.waiting(),
+            _ => 0,
+        };
+        self.unsaid + present
+    }
+
     /// Waits for a client, or for what it does. Cancel-safe.
     pub(crate) async fn ready(&mut self, read: bool, write: bool) {
         let Self { entry, client, look_at, timer, .. } = self;
@@ -184,6 +198,8 @@ impl Door {
         let written = match (&self.client, &mut self.entry) {
             (Client::Tcp(stream), _) => stream.try_write(bytes),
             (Client::Unix(stream), _) => stream.try_write(bytes),
+            // The system would take it for nobody. Reading finds the end, after what was said.
+            (Client::Terminal, Entry::Terminal(port)) if port.is_hung_up() => return Moved::Later,
             (Client::Terminal, Entry::Terminal(port)) => from_port(port.try_write(bytes)),
             _ => return Moved::Later,
         };
@@ -206,6 +222,7 @@ impl Door {
             return;
         }
         self.lost += self.unread();
+        self.unsaid = self.unsaid();
         self.client = Client::Nobody;
         self.refusal_told = false;
         tracing::info!(door = %self.look, why, "client-gone");
@@ -268,7 +285,8 @@ impl Entry {
             }
             Self::Terminal(_) if matches!(client, Client::Terminal) => pending().await,
             Self::Terminal(port) => loop {
-                if !port.is_hung_up() {
+                // One that has come and gone since the last look has left what it said.
+                if !port.is_hung_up() || port.waiting() > 0 {
                     return Ok(Client::Terminal);
                 }
                 // Nobody is told that a terminal was opened.

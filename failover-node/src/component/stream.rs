@@ -160,14 +160,15 @@ impl StreamCodec {
         self.due = None;
     }
 
-    /// When [`Self::handle_timeout`] is to be called: a record may have ended.
+    /// When [`Self::handle_timeout`] is to be called: a record may have ended. With a full window
+    /// nobody listens, so silence is no end; at least 6 KiB are on their way and make room again.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.due
+        self.due.filter(|_| self.room() > 0)
     }
 
     /// The time has come, or not yet.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
-        if self.due.is_some_and(|due| due <= now) {
+        if self.poll_timeout().is_some_and(|due| due <= now) {
             self.finish();
         }
     }
@@ -318,6 +319,32 @@ mod tests {
         assert_eq!(codec.room(), 0);
         codec.handle_frame(&written(1000 + 5));
         assert_eq!(codec.room(), 5);
+    }
+
+    #[test]
+    fn a_full_window_ends_no_record() {
+        for gap_ms in [0, 2] {
+            let mut codec = codec(gap_ms);
+            codec.handle_read(b"first", at(0));
+            codec.handle_timeout(at(2000));
+            assert_eq!(record(codec.poll_frame()), (1000, "first".into()));
+            codec.handle_read(&vec![b'x'; codec.room()], at(3000));
+            for count in 0..3 {
+                let (position, bytes) = record(codec.poll_frame());
+                assert_eq!((position, bytes.len()), (1005 + count * 2048, MAX_OUTPUT));
+            }
+            // The taker may be in the middle of a message; nobody listens to it now.
+            assert_eq!(codec.poll_timeout(), None);
+            codec.handle_timeout(at(1_000_000));
+            assert_eq!(codec.poll_frame(), None);
+            codec.handle_frame(&written(1005));
+            assert_eq!(codec.room(), 5);
+            codec.handle_read(b"the ", at(1_000_000));
+            codec.handle_timeout(at(1_002_000));
+            let (position, bytes) = record(codec.poll_frame());
+            assert_eq!((position, bytes.len()), (1005 + 6144, 2048 - 5 + 4));
+            assert!(bytes.ends_with(b"xthe "));
+        }
     }
 
     /// Any chunks in, by any steps, and the same bytes come out; the window holds at each of them.

@@ -224,6 +224,8 @@ impl Way {
     fn try_write(&mut self, bytes: &[u8]) -> Moved {
         match self {
             Self::Pipes(pipes) => pipes.try_write(bytes),
+            // The system would take it for nobody.
+            Self::Terminal(Some(port)) if port.is_hung_up() => Moved::Over,
             Self::Terminal(port) => match port.as_mut().map(|port| port.try_write(bytes)) {
                 Some(Ok(Some(count))) => Moved::Some(count),
                 Some(Ok(None)) => Moved::Later,
@@ -309,13 +311,14 @@ impl Way {
         }
     }
 
-    /// Bytes that were said and are not read, because the output window is full.
+    /// Bytes that were said and are not read, as when the output window is full.
     fn unsaid(&self) -> u64 {
         match self {
             Self::Pipes(pipes) => {
                 pipes.stdout.as_ref().and_then(|out| unread(out.as_fd()).ok()).unwrap_or(0)
             }
-            _ => 0,
+            Self::Terminal(port) => port.as_ref().map_or(0, SerialPort::waiting),
+            Self::Door(door) => door.unsaid(),
         }
     }
 }

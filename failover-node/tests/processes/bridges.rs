@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sys::process::Signal;
 use wire::Frame;
-use wire::frame::INPUT_WINDOW;
+use wire::frame::{INPUT_WINDOW, OUTPUT_WINDOW};
 
 use crate::line::{Line, Seen};
 use crate::node::{Node, place};
@@ -206,6 +206,53 @@ fn a_legacy_program_opens_a_link_as_its_serial_port() {
     // The hang-up: an end of file or EIO, and no more writing.
     assert_eq!(port.read(&mut [0; 8]).unwrap_or(0), 0);
     assert!(port.write(b"late").is_err());
+}
+
+#[test]
+fn a_program_that_came_and_went_between_two_looks_is_heard_and_given_nothing() {
+    let (dir, key) = place();
+    let line = Line::start(key, b"input");
+    let link = dir.path().join("billing");
+    let node = start(dir, &line, &format!("link {}", link.display()), &[]);
+    assert_eq!(line.seen(), Seen::Granted);
+    open_port(&link).write_all(b"in passing").unwrap();
+    assert_eq!(line.seen(), output(0, "in passing"));
+    node.says("client-gone");
+    assert_eq!(line.seen_within(Duration::from_millis(200)), [], "input waits for the next one");
+    let mut port = open_port(&link);
+    assert_eq!(read(&mut port, 5), b"input");
+    assert_eq!(line.seen(), ack(5));
+}
+
+#[test]
+fn what_a_client_said_beyond_the_window_is_counted() {
+    for way in ["tcp", "unix", "link"] {
+        let (dir, key) = place();
+        let line = Line::start(key, b"");
+        let (path, address) = (dir.path().join("billing"), free_address());
+        let kind = match way {
+            "tcp" => format!("tcp {address}"),
+            _ => format!("{way} {}", path.display()),
+        };
+        let mut node = start(dir, &line, &kind, &[]);
+        assert_eq!(line.seen(), Seen::Granted);
+        let mut client: Box<dyn Write> = match way {
+            "tcp" => Box::new(connect(address)),
+            "unix" => Box::new(until("the door", || UnixStream::connect(&path).ok()).0),
+            _ => Box::new(open_port(&path)),
+        };
+        // The line never says that it was written, so the window stays full.
+        client.write_all(&[b'x'; OUTPUT_WINDOW as usize]).unwrap();
+        for _ in 0..4 {
+            assert!(matches!(line.seen(), Seen::Frame(Frame::Output(_))), "{way}");
+        }
+        client.write_all(b"beyond").unwrap();
+        signal(&node.process.0, Signal::TERM);
+        assert!(ended(&mut node.process.0).success());
+        let account = node.says("stream-ended");
+        let counts = (account["said"].as_u64(), account["unsaid"].as_u64());
+        assert_eq!(counts, (Some(OUTPUT_WINDOW), Some(6)), "{way}");
+    }
 }
 
 #[test]
