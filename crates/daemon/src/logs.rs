@@ -2,6 +2,10 @@
 //!
 //! Every line carries `CLOCK_BOOTTIME` in seconds to the microsecond, so that the lines of several
 //! processes of one host can be laid side by side whatever the wall clock does.
+//!
+//! Where standard error would block, lines are dropped and `log-dropped` says how many.
+
+mod sink;
 
 use std::fmt;
 use std::fs;
@@ -20,6 +24,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use self::sink::Sink;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +62,11 @@ pub enum LogError {
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogError> {
     let filter = filter.map_or_else(usual_filter, str::to_owned);
     let look = Look { colour: io::stderr().is_terminal(), stamp: !is_journal() };
-    let (subscriber, change) = subscriber(format, &filter, look, io::stderr)?;
+    let notice = match format {
+        LogFormat::Json => dropped_json,
+        LogFormat::Text => dropped_text,
+    };
+    let (subscriber, change) = subscriber(format, &filter, look, Sink::stderr(notice))?;
     subscriber.try_init().map_err(|_| LogError::Twice)?;
     CHANGE.set(change).map_err(|_| LogError::Twice)
 }
@@ -203,6 +213,19 @@ where
     }
 }
 
+/// A line of its own making: to ask the subscriber for one from inside it would be a loop.
+fn dropped_json(count: u64) -> String {
+    let time = seconds(boottime());
+    let fields = format!("{{\"message\":\"log-dropped\",\"count\":{count}}}");
+    format!(
+        "{{\"boottime\":{time},\"level\":\"WARN\",\"fields\":{fields},\"target\":\"daemon::logs\"}}\n"
+    )
+}
+
+fn dropped_text(count: u64) -> String {
+    format!("{}  WARN daemon::logs: log-dropped count={count}\n", seconds(boottime()))
+}
+
 fn seconds(time: Duration) -> String {
     format!("{}.{:06}", time.as_secs(), time.subsec_micros())
 }
@@ -290,6 +313,16 @@ mod tests {
         });
         let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains(" seen") && !text.contains("unseen"), "{text}");
+    }
+
+    #[test]
+    fn dropped_lines_are_told_in_the_form_of_the_others() {
+        let line: serde_json::Value = serde_json::from_str(&dropped_json(3)).unwrap();
+        assert_eq!(line["fields"]["message"], "log-dropped");
+        assert_eq!(line["fields"]["count"], 3);
+        assert_eq!(line["level"], "WARN");
+        assert!(line["boottime"].as_f64().unwrap() > 0.0);
+        assert!(dropped_text(3).ends_with("WARN daemon::logs: log-dropped count=3\n"));
     }
 
     #[test]

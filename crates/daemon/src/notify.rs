@@ -1,5 +1,10 @@
 //! What systemd is told. Without `NOTIFY_SOCKET` in the environment all of it does nothing.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -45,15 +50,32 @@ pub fn watchdog_interval() -> Option<Duration> {
 }
 
 fn send(state: &[NotifyState<'_>]) {
-    // A daemon works on when its service manager does not listen.
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "failed to notify the service manager");
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let message: String = state.iter().map(|line| format!("{line}\n")).collect();
+    match send_to(&socket, message.as_bytes()) {
+        Ok(()) => {}
+        // Its queue is full. A sign of life that waits would be a death.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            tracing::debug!(%error, "the service manager does not listen");
+        }
+        // A daemon works on when its service manager does not listen.
+        Err(error) => tracing::warn!(%error, "failed to notify the service manager"),
     }
+}
+
+/// sd-notify's own sending waits while the queue is full, and the loop with it.
+fn send_to(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    let sender = UnixDatagram::unbound()?;
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(message, &address).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -97,6 +119,20 @@ mod tests {
             let n = systemd.recv(&mut buf).unwrap();
             assert_eq!(std::str::from_utf8(&buf[..n]).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_full_queue_keeps_nobody_waiting_and_an_abstract_name_is_one() {
+        let name = format!("linekeeper-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let systemd = UnixDatagram::bind_addr(&address).unwrap();
+        let socket = format!("@{name}");
+        // More than any queue holds.
+        let full = (0..1_000_000).find_map(|_| send_to(socket.as_ref(), b"WATCHDOG=1\n").err());
+        assert_eq!(full.unwrap().kind(), io::ErrorKind::WouldBlock);
+        let mut buf = [0; 256];
+        let n = systemd.recv(&mut buf).unwrap();
+        assert_eq!(&buf[..n], b"WATCHDOG=1\n");
     }
 
     #[test]

@@ -32,7 +32,11 @@ pub fn serve(
     service: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>,
     given_up: &str,
 ) -> Result<(), Failure> {
-    serve_reloading(async |shutdown, _| service(shutdown).await, given_up)
+    let service = async |shutdown, hangups| {
+        drop(hangups);
+        service(shutdown).await
+    };
+    serve_reloading(service, given_up)
 }
 
 /// As [`serve`], for a service that reads its configuration again at SIGHUP. While it does, further
@@ -83,6 +87,9 @@ async fn second_signal(
             SignalEvent::Hangup => {
                 if let Err(TrySendError::Closed(())) = hangup.try_send(()) {
                     tracing::info!("SIGHUP: there is no configuration to read anew");
+                    // `systemctl reload` waits for both words.
+                    crate::notify::reloading();
+                    crate::notify::reloaded();
                 }
             }
         }
@@ -126,5 +133,58 @@ pub fn print(text: &str) -> Result<(), Failure> {
             Err(Failure::new(Exit::Io, error.to_string()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    /// The body of the next test, in a process with signals of its own.
+    #[test]
+    fn serving_body() {
+        if std::env::var_os("DAEMON_TEST_SERVE").is_none() {
+            return;
+        }
+        let service = async |shutdown: CancellationToken| {
+            crate::notify::ready("up");
+            shutdown.cancelled().await;
+            Ok(())
+        };
+        serve(service, "").unwrap();
+    }
+
+    #[test]
+    fn a_reload_is_answered_where_there_is_nothing_to_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let heard = || {
+            let mut buf = [0; 256];
+            let n = systemd.recv(&mut buf).unwrap();
+            String::from_utf8(buf[..n].to_vec()).unwrap()
+        };
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "program::tests::serving_body"])
+            .env("DAEMON_TEST_SERVE", "1")
+            .env("NOTIFY_SOCKET", &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        assert!(heard().starts_with("READY=1\n"));
+        kill_process(pid, Signal::HUP).unwrap();
+        assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(heard(), "READY=1\n");
+        kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(heard(), "STOPPING=1\n");
+        assert!(child.wait().unwrap().success());
     }
 }
