@@ -108,17 +108,18 @@ pub struct StatusArgs {
 /// Arguments of `maintenance`.
 #[derive(Debug, Args)]
 pub struct MaintenanceArgs {
-    /// Begin or end it; without, show it
+    /// Begin or end it; without, show it. --for, --until-off and --force go with `on` only
     #[arg(value_enum)]
     pub switch: Option<Switch>,
     /// End it after so long [default: 1h]
-    #[arg(long = "for", value_name = "TIME", value_parser = values::maintenance)]
+    #[arg(long = "for", value_name = "TIME", requires = "switch",
+          value_parser = values::maintenance)]
     pub span: Option<Duration>,
     /// Do not end it until it is switched off
-    #[arg(long, conflicts_with = "span")]
+    #[arg(long, conflicts_with = "span", requires = "switch")]
     pub until_off: bool,
     /// Give the line up even if nobody can take it
-    #[arg(long)]
+    #[arg(long, requires = "switch")]
     pub force: bool,
     /// Where it answers, and in which form.
     #[command(flatten)]

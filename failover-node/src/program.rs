@@ -157,6 +157,10 @@ fn handover(args: &HandoverArgs) -> Result<(), Failure> {
 }
 
 fn maintenance(args: &MaintenanceArgs) -> Result<(), Failure> {
+    if args.switch == Some(Switch::Off) && (args.span.is_some() || args.until_off || args.force) {
+        let message = "--for, --until-off and --force go with `maintenance on` only";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let mut body = json!({ "command": "maintenance" });
     if let Some(switch) = args.switch {
         body["on"] = json!(switch == Switch::On);

@@ -15,6 +15,10 @@ use failover_node::driver::{Interface, LineOptions};
 use failover_node::{Exec, PayloadOptions};
 
 fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    parse_as(text, None)
+}
+
+fn parse_as(text: &str, name: Option<&str>) -> Result<Config, ConfigErrors> {
     let key = |named: &str| match named {
         "/missing" => Err("/missing: No such file or directory".to_owned()),
         "credential:key" => Ok(None),
@@ -24,7 +28,8 @@ fn parse(text: &str) -> Result<Config, ConfigErrors> {
             hex
         })),
     };
-    Config::parse(Path::new("node.toml"), text, &key)
+    let name = name.map(|name| name.parse().unwrap());
+    Config::parse(Path::new("node.toml"), text, name.as_ref(), &key)
 }
 
 fn documented() -> String {
@@ -88,6 +93,13 @@ fn the_documented_file_is_right_and_its_values_are_the_defaults_it_states() {
     assert!(!network.routed && network.interface == Interface::Address([10, 0, 0, 11].into()));
 }
 
+#[test]
+fn a_name_given_beside_the_file_goes_before_that_in_it_and_that_of_the_host() {
+    for text in [SMALLEST.to_owned(), SMALLEST.replace("name = \"a\"\ngroup", "group")] {
+        assert_eq!(parse_as(&text, Some("z")).unwrap().options.node.as_str(), "z");
+    }
+}
+
 /// So that a key nobody explained cannot come into being: an unknown key's error names all known.
 #[test]
 fn every_key_is_in_the_documented_file() {
@@ -127,7 +139,7 @@ log = "warn,failover_node=debug"
 log_format = "json"
 [[network]]
 interface = "eth0"
-multicast = "[ff02::4c4b]:4100"
+multicast = "[ff08::4c4b]:4100"
 listen = "[fe80::11]:4100"
 peers = ["[fe80::12]:4100", "[fe80::13]:4100"]
 routed = true
@@ -150,7 +162,7 @@ command = ["/bin/true"]
 interval = "10s"
 timeout = "1s"
 failures = 5
-standby = false
+standby = true
 [[hook]]
 event = "after-stop"
 command = ["/bin/true", "1"]
@@ -188,7 +200,7 @@ command = ["/bin/true", "2"]
     assert_eq!(mode(&options.lines[0]), "Stream(Stream { gap: 0ns })");
     assert!(mode(&options.lines[1]).contains("127.0.0.1:4001"));
     let check = options.check.as_ref().unwrap();
-    assert_eq!((check.failures, check.standby), (5, false));
+    assert_eq!((check.failures, check.standby), (5, true));
     let stops: Vec<_> = options.hooks.after_stop.iter().map(|hook| &hook.command[1]).collect();
     assert_eq!(stops, ["1", "2"]);
     golden("check-config.txt", &summary::render(&config));

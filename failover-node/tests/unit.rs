@@ -16,6 +16,8 @@ fn systemd_accepts_the_unit() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hardware/systemd");
     let text = std::fs::read_to_string(units.join("linekeeper-node.service")).unwrap();
     assert!(text.contains("\nType=notify-reload\n") && text.contains("\nWatchdogSec="));
+    // Where the commands look for the status socket.
+    assert!(text.contains("\nRuntimeDirectory=linekeeper\n"));
     // The program is where it will be installed; here it is elsewhere.
     let mut text = text.replace("/usr/bin/failover-node", env!("CARGO_BIN_EXE_failover-node"));
     if number < 253 {

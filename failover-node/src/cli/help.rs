@@ -7,7 +7,7 @@ failover-node --config FILE [OPTIONS]
        failover-node check-config FILE
        failover-node status [--watch] [--json]
        failover-node handover [--to NODE]
-       failover-node maintenance [on|off] [--for TIME|--until-off]
+       failover-node maintenance [off | on [--for TIME|--until-off] [--force]]
        failover-node why-not
        failover-node events [-n COUNT] [--follow]";
 
@@ -103,8 +103,9 @@ Examples:
 
 COMMAND is killed, with all that it has started, as soon as this node may no longer write to the
 line. It finds LINEKEEPER_EPOCH (a number that only grows: fence your database with it),
-LINEKEEPER_LINE, LINEKEEPER_NODE, LINEKEEPER_GROUP and LINEKEEPER_ROLE in its environment. Its
-standard error is this program's. SIGTERM ends it, with half a second to finish.
+LINEKEEPER_LINE, LINEKEEPER_NODE, LINEKEEPER_GROUP and LINEKEEPER_ROLE in its environment. Each line
+of its standard error becomes a line of this program's log, `payload-stderr`. SIGTERM ends it, with
+half a second to finish.
 
 SIGTERM or SIGINT: the line is given to another node, then the program ends. A second one ends it
 at once. SIGHUP: the file is read again, and what can change does; heartbeats go on meanwhile.

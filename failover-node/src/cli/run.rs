@@ -56,7 +56,7 @@ pub struct RunArgs {
     pub key_file: Option<PathBuf>,
 
     /// Multicast group and port of heartbeats and beacons, IPv4 or IPv6; the same on all nodes and
-    /// the terminal server, and best one of 239.0.0.0/8 or ff02::/16
+    /// the terminal server, and best one of 239.255.0.0/16 or ff08::/16
     #[arg(long, value_name = "ADDR:PORT", required_unless_present_any = ["config", "peer"],
           value_parser = values::multicast, help_heading = "Network")]
     pub multicast: Option<SocketAddr>,
@@ -103,7 +103,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = values::restarts,
           help_heading = "Behaviour")]
     pub restarts: usize,
-    /// Run this program every 5 s; three failures in a row make the node unfit to serve
+    /// Run this program every 5 s on the coordinator; three failures in a row make it unfit to serve
     #[arg(long, value_name = "PROGRAM", help_heading = "Behaviour")]
     pub check: Option<OsString>,
     /// Run this program after the grant and before COMMAND; if it fails the line is given back
@@ -172,12 +172,9 @@ impl RunArgs {
     /// What does not fit together, or a file that is not to be used.
     pub fn config(&self) -> Result<Config, Failure> {
         let mut config = match &self.config {
-            Some(file) => Config::read(file)?,
+            Some(file) => Config::read(file, self.node.as_ref())?,
             None => Config::of_flags(self.options()?),
         };
-        if let Some(node) = &self.node {
-            config.options.node = node.clone();
-        }
         if let Some(status) = &self.status {
             config.options.status = Some(status.clone());
         }

@@ -97,6 +97,9 @@ fn nonsense_is_refused() {
         "failover-node handover --to -x".to_owned(),
         "failover-node maintenance on --for 1h --until-off".to_owned(),
         "failover-node maintenance maybe".to_owned(),
+        "failover-node maintenance --for 30m".to_owned(),
+        "failover-node maintenance --until-off".to_owned(),
+        "failover-node maintenance --force".to_owned(),
         "failover-node events -n x".to_owned(),
         "failover-node check-config".to_owned(),
     ] {

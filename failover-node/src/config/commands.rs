@@ -33,7 +33,7 @@ pub(crate) fn usual_check(command: Vec<OsString>) -> Check {
         interval: CHECK_INTERVAL,
         timeout: CHECK_TIMEOUT,
         failures: CHECK_FAILURES,
-        standby: true,
+        standby: false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use daemon::config::{ConfigErrors, Findings, Section, document};
 use daemon::{Exit, Failure, LogFormat, OrExit};
+use wire::Name;
 
 use super::keys::{self, KeyReader};
 use super::node::NodeSection;
@@ -24,15 +25,20 @@ pub struct Config {
 }
 
 impl Config {
-    /// What `text`, the content of `path`, says.
+    /// What `text`, the content of `path`, says. A `name` given here goes before that of the text.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn parse(path: &Path, text: &str, reader: KeyReader<'_>) -> Result<Self, ConfigErrors> {
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        name: Option<&Name>,
+        reader: KeyReader<'_>,
+    ) -> Result<Self, ConfigErrors> {
         let table = document(path, text)?;
         let mut file = Section::new("", 0..0, table.get_ref());
         let mut findings = Findings::new(text);
-        let node = NodeSection::read(&mut file, &mut findings, reader);
+        let node = NodeSection::read(&mut file, &mut findings, (reader, name));
         let networks = network::read(&mut file, &mut findings);
         let lines = line::read(&mut file, &mut findings, node.behaviour.membership);
         let check = commands::check(&mut file, &mut findings);
@@ -65,12 +71,12 @@ impl Config {
         Self { options, log: None, log_format: None, warnings: Vec::new() }
     }
 
-    /// Reads the file of a node that is to run.
+    /// Reads the file of a node that is to run, under this name if there is one.
     ///
     /// # Errors
     /// It cannot be read, or everything that is wrong with it.
-    pub fn read(file: &Path) -> Result<Self, Failure> {
-        Self::read_with(file, &keys::read)
+    pub fn read(file: &Path, name: Option<&Name>) -> Result<Self, Failure> {
+        Self::read_with(file, name, &keys::read)
     }
 
     /// As [`Config::read`], for a check.
@@ -78,12 +84,12 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn look_at(file: &Path) -> Result<Self, Failure> {
-        Self::read_with(file, &keys::look_at)
+        Self::read_with(file, None, &keys::look_at)
     }
 
-    fn read_with(file: &Path, reader: KeyReader<'_>) -> Result<Self, Failure> {
+    fn read_with(file: &Path, name: Option<&Name>, reader: KeyReader<'_>) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", file.display())))?;
-        Self::parse(file, &text, reader).or_exit(Exit::Usage)
+        Self::parse(file, &text, name, reader).or_exit(Exit::Usage)
     }
 }

@@ -37,13 +37,14 @@ impl NodeSection {
     pub(super) fn read<'t>(
         file: &mut Section<'t>,
         findings: &mut Findings<'t>,
-        reader: KeyReader<'_>,
+        (reader, given): (KeyReader<'_>, Option<&Name>),
     ) -> Self {
         let mut section = file.table(findings, "node");
         let mut warnings = Vec::new();
         let group = section.need(findings, "group", "\"front-desk\"", parsed);
         let name = section.read(findings, "name", parsed);
-        let node = name.or_else(|| own_name(&section, findings));
+        // Of a host whose name does not fit, only a node without another one has to hear.
+        let node = given.cloned().or(name).or_else(|| own_name(&section, findings));
         let keys = keys(&mut section, findings, (reader, &mut warnings));
         let mut profile = Profile::STANDARD;
         section.set(findings, "profile", &mut profile, parsed);

@@ -91,14 +91,14 @@ pub fn restarts(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("give a number from 0 to {MOST_RESTARTS}"))
 }
 
-/// A multicast group and its port, as `239.255.77.1:4100` or `[ff02::4c4b]:4100`.
+/// A multicast group and its port, as `239.255.77.1:4100` or `[ff08::4c4b]:4100`.
 ///
 /// # Errors
 /// What to give instead.
 pub fn multicast(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_multicast() && address.port() != 0 => Ok(address),
-        _ => Err("give a multicast group and a port, as 239.255.77.1:4100 or [ff02::4c4b]:4100"
+        _ => Err("give a multicast group and a port, as 239.255.77.1:4100 or [ff08::4c4b]:4100"
             .to_owned()),
     }
 }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn groups_are_multicast_and_peers_are_not() {
-        for text in ["239.255.77.1:4100", "[ff02::4c4b]:4100"] {
+        for text in ["239.255.77.1:4100", "[ff08::4c4b]:4100"] {
             assert!(multicast(text).is_ok() && peer(text).is_err() && listen(text).is_err());
         }
         for text in ["10.0.0.1:4100", "239.255.77.1:0", "239.255.77.1", "[fe80::1]:4100"] {

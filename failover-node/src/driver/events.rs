@@ -96,6 +96,8 @@ impl Events {
             O::ConnectFailed { .. } => ("connect-failed", None),
             O::Lost { end, .. } => (end_word(end), None),
             O::Resigning { cause, reserve_for, .. } => (resign_word(*cause), reserve_for.clone()),
+            // A candidate stops to be one for it; a coordinator's word is that of resigning.
+            O::Maintenance { on: true, .. } => ("maintenance", None),
             _ => return,
         };
         (self.cause, self.peer) = (cause, peer);
@@ -377,6 +379,17 @@ mod tests {
                 "coordinator>standby Some(\"7.2\") handover Some(\"c\") 4000 None",
             ]
         );
+    }
+
+    #[test]
+    fn a_candidate_that_goes_into_maintenance_says_so() {
+        let mut events = events(None);
+        events.role(Role::Standby, None, at(10));
+        events.note(&Occurrence::Claiming { rank: 0, cause: Some(wire::FreeCause::Lease) });
+        events.role(Role::Candidate, None, at(20));
+        events.note(&Occurrence::Maintenance { on: true, length: None });
+        events.role(Role::Standby, None, at(30));
+        assert_eq!(events.recent().last().unwrap().cause, "maintenance");
     }
 
     #[tokio::test]

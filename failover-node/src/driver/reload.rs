@@ -61,6 +61,7 @@ pub fn compare(old: &Options, new: &Options) -> Result<Reload, Vec<String>> {
         ("payload", pairs().any(|(a, b)| a.payload != b.payload)),
         (CHECK, old.check != new.check),
         ("[[hook]]", old.hooks != new.hooks),
+        ("maintenance (from the next start on)", old.maintenance != new.maintenance),
     ];
     let changed = changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key);
     Ok(Reload { options: new.clone(), changed: changed.collect() })
@@ -140,6 +141,9 @@ mod tests {
         let changed = compare(&old, &new).unwrap();
         let expected = ["priority", "stall", "keys", "terminal_server", "[[hook]]"];
         assert_eq!(changed.changed(), expected);
+        new.maintenance = Some(Duration::from_secs(60));
+        let said = "maintenance (from the next start on)";
+        assert!(compare(&old, &new).unwrap().changed().contains(&said));
         new.lines[0].payload = None;
         assert!(compare(&old, &new).unwrap().changed().contains(&"payload"));
     }

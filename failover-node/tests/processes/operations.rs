@@ -225,6 +225,7 @@ fn maintenance_keeps_a_node_from_leading_and_why_not_says_so() {
     let why_not = node.ask(&["why-not"]);
     assert_eq!((why_not.status.code(), &*said(&why_not)), (Some(0), "this node leads\n"));
     assert_eq!(said(&node.ask(&["maintenance"])), "not in maintenance\n");
+    assert_eq!(node.ask(&["maintenance", "off", "--force"]).status.code(), Some(64));
     // Nobody else could take the line.
     let refused = node.ask(&["maintenance", "on"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");

@@ -17,7 +17,9 @@ use crate::timeline::{Entry, Moment, Source};
 pub(crate) fn tables(dir: &Path) -> String {
     let script = "! test -e \"$0/$LINEKEEPER_NODE\"";
     let command = json!(["sh", "-c", script, dir.to_string_lossy()]);
-    format!("[check]\ncommand = {command}\ninterval = \"100ms\"\ntimeout = \"5s\"\nfailures = 2\n")
+    let times = "interval = \"100ms\"\ntimeout = \"5s\"\nfailures = 2";
+    // On standbys, too: the drill wants to know who is fit.
+    format!("[check]\ncommand = {command}\n{times}\nstandby = true\n")
 }
 
 /// The coordinator's check begins to fail: it gives the line to a standby. Then all checks fail:
