@@ -1,9 +1,8 @@
 //! Where log lines go. It never waits: the loop that logs also renews leases, and a terminal after
 //! Ctrl-S, a pipe that nobody reads or a journal that hangs must not stop it.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,28 +26,27 @@ struct State {
 /// How a write is kept from waiting.
 #[derive(Debug)]
 enum Way {
-    /// There is no standard error.
+    /// There is no such file.
     Nowhere,
     /// As the journal's.
-    Socket(OwnedFd),
+    Socket(BorrowedFd<'static>),
     /// Opened again as one that does not block. The flag of the old one is not touched: other
     /// processes have it, too.
     Own(OwnedFd),
     /// What cannot be opened again is asked before each write.
-    Asked(OwnedFd),
+    Asked(BorrowedFd<'static>),
     /// A regular file.
-    File(File),
+    File(BorrowedFd<'static>),
 }
 
 impl Sink {
     /// For this process's standard error; `notice` makes a line of a number of dropped ones.
     pub(super) fn stderr(notice: fn(u64) -> String) -> Self {
-        Self::new(io::stderr().as_fd().try_clone_to_owned().ok(), notice)
+        Self::new(rustix::stdio::stderr(), notice)
     }
 
-    fn new(fd: Option<OwnedFd>, notice: fn(u64) -> String) -> Self {
-        let way = fd.map_or(Way::Nowhere, Way::of);
-        Self(Arc::new(Mutex::new(State { way, rest: Vec::new(), dropped: 0, notice })))
+    fn new(fd: BorrowedFd<'static>, notice: fn(u64) -> String) -> Self {
+        Self(Arc::new(Mutex::new(State { way: Way::of(fd), rest: Vec::new(), dropped: 0, notice })))
     }
 }
 
@@ -99,11 +97,11 @@ impl State {
 }
 
 impl Way {
-    fn of(fd: OwnedFd) -> Self {
-        let kind = fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    fn of(fd: BorrowedFd<'static>) -> Self {
+        let kind = fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
         match kind {
             Err(_) => Self::Nowhere,
-            Ok(FileType::RegularFile) => Self::File(fd.into()),
+            Ok(FileType::RegularFile) => Self::File(fd),
             Ok(FileType::Socket) => Self::Socket(fd),
             Ok(_) => {
                 let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -129,7 +127,7 @@ impl Way {
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Nowhere => Ok(0),
-            Self::File(file) => file.write(bytes),
+            Self::File(fd) => Ok(rustix::io::write(fd, bytes)?),
             Self::Socket(fd) => Ok(send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
             Self::Own(fd) => Ok(rustix::io::write(fd, bytes)?),
             Self::Asked(fd) => {
@@ -149,7 +147,9 @@ const PIECE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Read;
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
@@ -187,16 +187,22 @@ mod tests {
         assert_eq!(rest, [notice(dropped).trim(), "here again"]);
     }
 
-    fn pipe() -> (File, OwnedFd) {
+    /// As standard error it is there for good.
+    fn kept(fd: impl Into<OwnedFd>) -> BorrowedFd<'static> {
+        let fd: &'static OwnedFd = Box::leak(Box::new(fd.into()));
+        fd.as_fd()
+    }
+
+    fn pipe() -> (File, BorrowedFd<'static>) {
         let (reader, writer) = io::pipe().unwrap();
         rustix::io::ioctl_fionbio(&reader, true).unwrap();
-        (OwnedFd::from(reader).into(), writer.into())
+        (OwnedFd::from(reader).into(), kept(writer))
     }
 
     #[test]
     fn a_full_pipe_keeps_nobody_waiting_and_what_was_dropped_is_said() {
         let (reader, writer) = pipe();
-        let sink = Sink::new(Some(writer), notice);
+        let sink = Sink::new(writer, notice);
         assert!(matches!(sink.0.lock().unwrap().way, Way::Own(_)));
         fill(sink, reader);
     }
@@ -211,23 +217,22 @@ mod tests {
     #[test]
     fn a_journal_that_hangs_keeps_nobody_waiting() {
         let (reader, writer) = UnixStream::pair().unwrap();
-        let sink = Sink::new(Some(writer.into()), notice);
+        let sink = Sink::new(kept(writer), notice);
         assert!(matches!(sink.0.lock().unwrap().way, Way::Socket(_)));
         reader.set_nonblocking(true).unwrap();
         fill(sink, reader);
     }
 
     #[test]
-    fn a_file_gets_every_line_and_no_standard_error_none() {
+    fn a_file_gets_every_line() {
         let mut file = tempfile::tempfile().unwrap();
         let copy = file.try_clone().unwrap();
-        let mut sink = Sink::new(Some(copy.into()), notice);
+        let mut sink = Sink::new(kept(copy), notice);
         sink.write_all(b"one\n").unwrap();
         sink.write_all(b"two\n").unwrap();
         let mut said = String::new();
         io::Seek::rewind(&mut file).unwrap();
         file.read_to_string(&mut said).unwrap();
         assert_eq!(said, "one\ntwo\n");
-        Sink::new(None, notice).write_all(b"one\n").unwrap();
     }
 }
