@@ -13,7 +13,7 @@ use wire::frame::MAX_INPUT;
 use wire::handshake::{Transcript, sign_grant};
 use wire::{Epoch, Frame, FrameCodec, Grant, Input, Key, LastFrame, Nonce, Welcome};
 
-use crate::support::LONG;
+use crate::support::{LONG, pause};
 
 /// The listener's address, and what it has seen.
 pub(crate) struct Line {
@@ -46,7 +46,7 @@ impl Line {
         thread::spawn(move || {
             for (count, stream) in (1..).zip(listener.incoming()) {
                 // An attempt that was given up is no matter, a story that has ended ends this.
-                thread::sleep(delay);
+                pause(delay);
                 let served = stream.map(|stream| serve(stream, &key, count, input, &send));
                 if send.send(Seen::Closed).is_err() || served.is_err() {
                     return;
