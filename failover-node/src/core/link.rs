@@ -270,6 +270,12 @@ impl Link {
         Ok(())
     }
 
+    /// Whether output of the payload waits for the line: whoever holds that up, it is not the
+    /// payload.
+    pub(crate) fn output_waits(&self) -> bool {
+        self.position > self.accepted
+    }
+
     /// Whether the payload may be read: the queue to the terminal server has room.
     pub(crate) fn wants_payload(&self) -> bool {
         self.queue.len() < MAX_QUEUED

@@ -120,6 +120,8 @@ impl Tenancy {
                 self.delivered = input.end();
                 idle
             }
+            // Output that waited has gone on: from here on it is the payload's turn.
+            Frame::Written(_) => true,
             Frame::Event(event) if matches!(event.kind, EventKind::Down | EventKind::Up) => {
                 self.line_down = matches!(event.kind, EventKind::Down);
                 true
@@ -132,12 +134,17 @@ impl Tenancy {
         self.payload.push_back(frame);
     }
 
-    /// The payload has taken all input before `offset`.
+    /// The payload has said something, and has taken all input before `offset`.
     pub(crate) fn take(&mut self, offset: u64, stall: Duration, now: Time) {
-        if offset > self.taken {
-            self.taken = offset;
+        let progress = offset > self.taken;
+        self.taken = self.taken.max(offset);
+        if progress || self.output_waits() {
             self.watch_stall(stall, now);
         }
+    }
+
+    fn output_waits(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::output_waits)
     }
 
     /// Whether somebody is there to take input.
@@ -147,9 +154,10 @@ impl Tenancy {
     }
 
     /// The payload has `stall` from now on to take what was handed to it, if there is anything,
-    /// the line is up and somebody is expected to take it.
+    /// the line is up and takes its output, and somebody is expected to be there.
     fn watch_stall(&mut self, stall: Duration, now: Time) {
         let waits = self.taken < self.delivered && !self.line_down && !self.absent;
+        let waits = waits && !self.output_waits();
         self.stall_at = (waits && self.phase == Phase::Held).then(|| now + stall);
     }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use failover_node::core::config::Behaviour;
 use failover_node::core::{Action, HandoverError, LOCK, Membership, ResignCause};
-use wire::{Epoch, Frame, Heartbeat, LineState, Role};
+use wire::{Epoch, Frame, Heartbeat, LineState, Role, Written};
 
 use crate::duty::{on, resigned, with_peer};
-use crate::story::{FIRST, FREE, Story, ms, name};
+use crate::story::{FIRST, FREE, Story, ms, name, output};
 
 #[test]
 fn i6_a_payload_that_cannot_be_killed_does_not_keep_the_line_for_ever() {
@@ -187,4 +187,31 @@ fn a_replayed_heartbeat_does_not_make_us_speak_version_1() {
     story.wait(ms(500));
     let one = story.actions.iter().any(|(_, a)| matches!(a, Action::Heartbeat(h) if h.speaks == 1));
     assert!(!one);
+}
+
+#[test]
+fn output_that_the_line_does_not_take_is_no_stall_of_the_payload() {
+    let stall = Duration::from_secs(1);
+    let mut story = Story::begin_with(|config| config.behaviour.stall = stall);
+    story.become_coordinator(FIRST);
+    with_peer(&mut story, ms(300), |_| {});
+    story.input(0);
+    // It answers, and the far end has stopped the line: nothing is written for a minute.
+    story.payload_says(output(0));
+    with_peer(&mut story, Duration::from_secs(60), |_| {});
+    assert_eq!(resigned(&story), None, "no other node could write, either");
+    let accepted = output_len();
+    story.frame(Frame::Written(Written { accepted, drained: 0 }));
+    with_peer(&mut story, stall - ms(200), |_| {});
+    assert_eq!(resigned(&story), None, "it is the payload's turn from now on");
+    with_peer(&mut story, ms(400), |_| {});
+    assert_eq!(resigned(&story), Some((ResignCause::Stall, "a".into())));
+}
+
+/// Of what [`output`] makes.
+fn output_len() -> u64 {
+    match output(0) {
+        Frame::Output(output) => output.end(),
+        _ => 0,
+    }
 }
