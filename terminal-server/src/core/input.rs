@@ -240,6 +240,13 @@ impl Input {
         self.events.push_back(Mark { event, number: self.marks, told: false });
     }
 
+    /// By the last mark about it, the device is gone.
+    pub(crate) fn ends_down(&self) -> bool {
+        let mut kinds = self.events.iter().rev().map(|mark| mark.event.kind);
+        let last = kinds.find(|k| matches!(k, EventKind::Down | EventKind::Up));
+        last == Some(EventKind::Down)
+    }
+
     /// The holder took responsibility for what is before `offset`. Older offsets change nothing.
     ///
     /// Events before `offset` go with it. One at `offset` itself stays: whether the holder has

@@ -84,6 +84,9 @@ impl Line {
         }
         if resumed && !line.config.keeps_when_closed {
             line.input.mark(EventKind::Down);
+        }
+        // It came back while nobody looked: a holder must not be told for ever that it is gone.
+        if line.input.ends_down() {
             line.input.mark(EventKind::Up);
         }
         line.actions.push_back(Action::Announce);

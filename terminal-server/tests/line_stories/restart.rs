@@ -166,6 +166,21 @@ fn a_port_that_keeps_nothing_was_gone_for_the_time_of_a_restart() {
 }
 
 #[test]
+fn a_device_that_came_back_during_a_restart_is_told_to_be_back() {
+    let mut s = Stage::new();
+    s.input(b"before");
+    s.device(false);
+    stop(&mut s);
+    let mut s = Stage::restarted(config(), 8, s.line.save());
+    s.input(b"after");
+    let (id, _) = s.granted("alpha");
+    let events: Vec<_> =
+        s.frames(id).into_iter().filter(|f| matches!(f, Frame::Event(_))).collect();
+    let event = |kind| Frame::Event(LineEvent { offset: 6, kind });
+    assert_eq!(events, [event(EventKind::Down), event(EventKind::Up)]);
+}
+
+#[test]
 fn a_state_that_was_put_back_never_names_two_bytes_alike() {
     let mut s = Stage::new();
     let (alpha, before) = s.granted("alpha");
