@@ -31,6 +31,8 @@ pub struct NodeHost {
     pub frozen: Vec<Event>,
     /// When it woke last.
     pub woke: True,
+    /// When its payloads went on, or go on, after that.
+    pub thinks_at: True,
     /// So late may be what happens here; 0: the host has nothing else to do.
     pub busy: True,
     /// The process waits for its turn.
@@ -80,6 +82,7 @@ impl NodeHost {
             asleep: false,
             frozen: Vec::new(),
             woke: 0,
+            thinks_at: 0,
             busy: 0,
             waiting: false,
             away: false,
@@ -352,6 +355,7 @@ impl World {
         host.woke = self.now;
         // The payload goes on where it was; the guard may look before or after.
         let thought = self.now + self.rng.random_range(0..2 * MS);
+        host.thinks_at = thought;
         host.lines.iter_mut().for_each(|line| line.busy = line.busy.max(thought));
         for event in std::mem::take(&mut host.frozen) {
             let at = match event {

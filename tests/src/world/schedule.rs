@@ -404,6 +404,12 @@ impl World {
         if self.nodes[i].asleep {
             return self.nodes[i].frozen.push(event);
         }
+        // A payload does one thing after the other, also when it was frozen in between.
+        let thinks_at = self.nodes[i].thinks_at;
+        let thinks = matches!(event, Event::PayloadStarts(..) | Event::PayloadThinks(..));
+        if thinks && self.now < thinks_at {
+            return self.at(thinks_at, event);
+        }
         match event {
             Event::PayloadStarts(i, instance) => self.payload_starts(i, instance),
             Event::PayloadThinks(i, instance, frame, number) => {

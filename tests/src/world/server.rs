@@ -487,6 +487,12 @@ impl World {
             self.server.plugged = plugged;
             self.server.fd_alive = false;
             self.oracle.interrupted();
+            // A process that was stopped sees that its device has gone, and then what is there by
+            // now; adapters that came and went meanwhile it never had open.
+            if self.server.paused {
+                self.server.inbox.retain(|e| !matches!(e, Event::Device(_)));
+                self.server.inbox.push_back(Event::Device(false));
+            }
             self.server_event(Event::Device(plugged));
             self.read_tty();
         }

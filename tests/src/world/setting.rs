@@ -66,7 +66,8 @@ impl Setting {
             _ => "200/1800/2000",
         };
         let nodes = if rng.random_bool(0.5) { 2 } else { rng.random_range(3..=7) };
-        let behaviours = draw_behaviours(kind, nodes + 1, rng);
+        let profile: Profile = profile.parse().expect("checked by its own tests");
+        let behaviours = draw_behaviours(kind, profile.lease, nodes + 1, rng);
         Self {
             kind,
             behaviours,
@@ -80,7 +81,7 @@ impl Setting {
             } else {
                 rng.random::<u16>() & rng.random::<u16>() & rng.random::<u16>()
             },
-            profile: profile.parse().expect("checked by its own tests"),
+            profile,
             char_time: if rng.random_bool(0.7) { 1_041_667 } else { 86_806 },
             frame_end: if rng.random_bool(0.8) { FrameEnd::Finish } else { FrameEnd::Cut },
             encoded: rng.random_bool(0.04),
@@ -104,8 +105,16 @@ impl Setting {
     }
 }
 
-fn draw_behaviours(kind: Kind, count: usize, rng: &mut ChaCha8Rng) -> Vec<Behaviour> {
-    let stall = Duration::from_millis(rng.random_range(400..1500));
+fn draw_behaviours(
+    kind: Kind,
+    lease: Duration,
+    count: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Behaviour> {
+    let drawn = Duration::from_millis(rng.random_range(400..1500));
+    // A payload cannot take half a record. Where the epoch must stay, no pause that the lease
+    // outlives may keep the other half back for so long.
+    let stall = if kind == Kind::Quiet { drawn + lease } else { drawn };
     let restarts = rng.random_range(1..8);
     // Where the epoch must stay, nobody may want it to move.
     let preempts = kind == Kind::Rough && rng.random_bool(0.2);
