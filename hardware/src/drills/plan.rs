@@ -46,7 +46,7 @@ impl Plan {
     /// A run that shows that all works, in some seconds for each drill.
     pub fn short() -> Self {
         Self {
-            times: 3,
+            times: 2,
             disturbed: Duration::from_secs(2),
             gone: seconds("LINEKEEPER_GONE", 4),
             comings: seconds("LINEKEEPER_COMINGS", 6),

@@ -56,7 +56,7 @@ async fn a_key_is_changed_without_a_failover_and_the_new_one_alone_serves_on() {
         for (name, file) in files(&chain) {
             reload(&chain, &name, &file, &keys).await;
             // Long enough for a lease and every timer of a peer to run out, if anything was wrong.
-            tokio::time::sleep(chain.settings().profile.dead_after * 2).await;
+            tokio::time::sleep(chain.settings().profile.dead_after).await;
             assert_eq!(chain.coordinator(), held, "{name}: {keys}");
         }
     }
