@@ -1,0 +1,75 @@
+//! Settings of a dialect as text, so that a configuration file, a command line and a scenario take
+//! the same keys.
+#![deny(clippy::disallowed_methods)]
+
+/// One key of a dialect's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// As written: `on_enq_exhausted`.
+    pub name: &'static str,
+    /// What it is without being set, as written.
+    pub default: &'static str,
+    /// What may be written: `discard | resend`, `1s to 60s`.
+    pub values: &'static str,
+    /// What it means, in one sentence.
+    pub meaning: &'static str,
+}
+
+/// What is wrong with a setting, as a fragment fit for behind the place where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// The dialect has no such key.
+    #[error("{dialect} has no setting `{name}`; it has {known}")]
+    Unknown {
+        /// The dialect.
+        dialect: &'static str,
+        /// What was written.
+        name: String,
+        /// What could have been.
+        known: String,
+    },
+    /// The key can't have that value.
+    #[error("{name}: `{value}` is none of its values: {values}")]
+    Value {
+        /// The key.
+        name: &'static str,
+        /// What was written.
+        value: String,
+        /// What could have been.
+        values: &'static str,
+    },
+}
+
+/// A dialect's settings. `Default` is what most sites have.
+pub trait Settings: Default {
+    /// The dialect's name.
+    const DIALECT: &'static str;
+    /// All keys, in the order of the documentation.
+    const KEYS: &'static [Key];
+
+    /// Sets the key to the value; `None`: the value is none of its values. The key is one of
+    /// [`Self::KEYS`].
+    fn set_known(&mut self, key: &Key, value: &str) -> Option<()>;
+
+    /// Sets a key.
+    ///
+    /// # Errors
+    /// There is no such key or it can't have that value; nothing was changed.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
+        let Some(key) = Self::KEYS.iter().find(|key| key.name == name) else {
+            let known: Vec<_> = Self::KEYS.iter().map(|key| key.name).collect();
+            let (dialect, name) = (Self::DIALECT, shortened(name));
+            return Err(SettingError::Unknown { dialect, name, known: known.join(", ") });
+        };
+        let (name, values) = (key.name, key.values);
+        self.set_known(key, value).ok_or_else(|| SettingError::Value {
+            name,
+            value: shortened(value),
+            values,
+        })
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
