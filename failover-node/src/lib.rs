@@ -3,6 +3,7 @@
 //! - [`core`]: what it decides, sans-IO
 //! - [`driver`]: what it does, around the core
 //! - [`component`]: what only a candidate and the coordinator run: the guard and the payload
+//! - [`billing`]: the built-in payload, its store, and the commands about it
 //! - [`config`]: the configuration file
 //! - [`cli`], [`program`]: the command line, and what the binary does with it
 //! - [`table`], [`history`]: what it prints
@@ -16,6 +17,7 @@
 
 #![warn(missing_docs)]
 
+pub mod billing;
 pub mod cli;
 pub mod component;
 pub mod config;

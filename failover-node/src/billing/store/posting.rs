@@ -1,0 +1,157 @@
+//! What is posted next, and what becomes of charges that were numbered and not settled. The table
+//! of all cases, with reasons, is in `docs/store.md`.
+
+use billing::ledger::Knowledge;
+use billing::{Charge, Ledger, Posting};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::StoreError;
+use super::error::Fault;
+use super::sqlite::{Held, SqliteStore};
+use super::writes::{doubt, elsewhere, give_back};
+
+/// A charge that has a number and no end.
+struct Row {
+    id: i64,
+    number: u64,
+    key: String,
+    text: Vec<u8>,
+    incarnation: Option<i64>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It goes out with its number.
+    Send,
+    /// It was never on the line, and its number can't be used any more.
+    GiveBack,
+    /// Another node has seen its end.
+    Elsewhere,
+    /// Nobody can know.
+    Doubt,
+}
+
+/// Judges what a predecessor left, then gives the oldest charge.
+pub(super) fn next(
+    store: &mut SqliteStore,
+    ledger: &Ledger,
+) -> Result<Option<Posting>, StoreError> {
+    // One at a time: the gateway goes on with what is outstanding by itself.
+    if ledger.outstanding().is_some() {
+        return Ok(None);
+    }
+    inherit(store, ledger)?;
+    let held = store.held()?;
+    let rows = store.read(|db| numbered(db, held.line))?;
+    let judged: Vec<_> = rows.iter().map(|row| (row.id, judge(row, &held, ledger))).collect();
+    if judged.iter().any(|(_, verdict)| *verdict != Verdict::Send) {
+        store.fenced(|tx, _| judged.iter().try_for_each(|(id, v)| carry_out(tx, *id, *v)))?;
+    }
+    let sent = judged.iter().position(|(_, verdict)| *verdict == Verdict::Send);
+    if let Some(Row { number, key, text, .. }) = sent.and_then(|at| rows.into_iter().nth(at)) {
+        return Ok(Some(Posting::Numbered { number, key, text: Bytes::from(text) }));
+    }
+    oldest(store, held.line, ledger)
+}
+
+/// What charges from before this tenure can still be. While this node was away, others may have sent
+/// more charges than the ledger remembers, and one of them may have been a caller's second try of
+/// one that lies here.
+fn inherit(store: &mut SqliteStore, ledger: &Ledger) -> Result<(), StoreError> {
+    let Some(inherited) = store.held()?.inherited else { return Ok(()) };
+    let last = ledger.last();
+    if last > inherited.number {
+        let forgotten = ledger.knowledge(inherited.number + 1, "") == Knowledge::Unknown;
+        store.fenced(|tx, held| {
+            // With a new stream the ledger began anew, and says nothing about what was before.
+            if forgotten && !held.tenure.shared && !inherited.is_new_stream {
+                tx.execute(
+                    "UPDATE outbox SET state = 'doubt'
+                     WHERE line = ?1 AND state = 'new' AND id <= ?2",
+                    params![held.line, inherited.last],
+                )?;
+            }
+            let sql = "UPDATE line SET number = max(number, ?2) WHERE id = ?1";
+            tx.execute(sql, params![held.line, last.cast_signed()])?;
+            Ok(())
+        })?;
+    }
+    store.forget_inherited();
+    Ok(())
+}
+
+fn judge(row: &Row, held: &Held, ledger: &Ledger) -> Verdict {
+    let proof = held.proves(row.incarnation);
+    match ledger.knowledge(row.number, &row.key) {
+        // Outstanding can't be here; if it were, sending it again would be right.
+        Knowledge::Outstanding => Verdict::Send,
+        Knowledge::Settled => Verdict::Elsewhere,
+        Knowledge::Unknown => Verdict::Doubt,
+        Knowledge::Unused | Knowledge::Taken if !proof => Verdict::Doubt,
+        Knowledge::Unused | Knowledge::Taken if ledger.has_sent(&row.key) => Verdict::Elsewhere,
+        Knowledge::Unused if held.tenure.shared || row.number == ledger.last() + 1 => Verdict::Send,
+        // Numbers are given one by one: this ledger does not know of all that went out.
+        Knowledge::Unused => Verdict::Doubt,
+        Knowledge::Taken => Verdict::GiveBack,
+    }
+}
+
+fn carry_out(tx: &Transaction<'_>, id: i64, verdict: Verdict) -> Result<(), Fault> {
+    match verdict {
+        Verdict::Send => Ok(()),
+        Verdict::GiveBack => give_back(tx, id),
+        Verdict::Elsewhere => elsewhere(tx, id),
+        Verdict::Doubt => doubt(tx, id),
+    }
+}
+
+/// The oldest charge without a number that nobody has sent.
+fn oldest(
+    store: &mut SqliteStore,
+    line: i64,
+    ledger: &Ledger,
+) -> Result<Option<Posting>, StoreError> {
+    while let Some((id, key, charge)) = store.read(|db| first_new(db, line))? {
+        if ledger.has_sent(&key) {
+            store.fenced(|tx, _| elsewhere(tx, id))?;
+            continue;
+        }
+        match charge.and_then(|charge| serde_json::from_str::<Charge>(&charge).ok()) {
+            Some(charge) => return Ok(Some(Posting::New { id: id.cast_unsigned(), charge })),
+            // Somebody has written into the file; a person has to look.
+            None => store.fenced(|tx, _| doubt(tx, id))?,
+        }
+    }
+    Ok(None)
+}
+
+fn numbered(db: &Connection, line: i64) -> Result<Vec<Row>, Fault> {
+    let mut select = db.prepare(
+        "SELECT id, number, key, text, incarnation FROM outbox INDEXED BY outbox_numbered
+         WHERE line = ?1 AND state = 'numbered' ORDER BY number",
+    )?;
+    let rows = select.query_map([line], |row| {
+        Ok(Row {
+            id: row.get(0)?,
+            number: row.get::<_, i64>(1)?.cast_unsigned(),
+            key: row.get(2)?,
+            text: row.get(3)?,
+            incarnation: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+type NewRow = (i64, String, Option<String>);
+
+fn first_new(db: &Connection, line: i64) -> Result<Option<NewRow>, Fault> {
+    let first = db.query_row(
+        "SELECT id, key, charge FROM outbox INDEXED BY outbox_new
+         WHERE line = ?1 AND state = 'new' ORDER BY id LIMIT 1",
+        [line],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    );
+    Ok(first.optional()?)
+}

@@ -1,0 +1,5 @@
+//! What the store promises, as stories.
+
+mod fences;
+mod rows;
+mod support;

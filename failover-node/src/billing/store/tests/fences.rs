@@ -1,0 +1,91 @@
+//! Who may write.
+
+use super::super::{Done, SqliteStore, Store, StoreError};
+use super::support::{begun, place, post, record, settle, tenure};
+use billing::{Ledger, Write};
+use std::time::Duration;
+use wire::Epoch;
+
+#[test]
+fn a_paused_old_coordinator_that_wakes_writes_nothing() {
+    let (_dir, file) = place();
+    let (mut old, _) = begun(&file, 1);
+    post(&mut old, "k1");
+    old.commit(&[Write::Receive(record(100))]).unwrap();
+    // It is stopped here; another node on this host takes over.
+    let (mut new, standing) = begun(&file, 2);
+    assert_eq!((standing.waiting, standing.unsettled), (1, 1));
+    let refused = [
+        old.commit(&[Write::Receive(record(142))]).map(drop),
+        old.commit(&[settle(1)]).map(drop),
+        old.handled(&[Done { row: 1, reply: None }]),
+        old.begin(&tenure(1)).map(drop),
+    ];
+    for refused in refused {
+        let Err(StoreError::Superseded { held, ours, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!((held, ours), (Epoch::new(7, 2), Epoch::new(7, 1)));
+    }
+    assert_eq!(new.waiting(0, 10).unwrap().len(), 1, "nothing came and nothing was handled");
+    assert!(new.commit(&[Write::Receive(record(142))]).unwrap().received[0].is_new);
+}
+
+#[test]
+fn what_would_only_be_judged_is_fenced_too() {
+    let (_dir, file) = place();
+    let (mut old, _) = begun(&file, 1);
+    post(&mut old, "k1");
+    drop(begun(&file, 2));
+    let mut ledger = Ledger::new(0);
+    ledger.send(super::support::outstanding(1, "k1"));
+    ledger.settle();
+    let judged = old.next_posting(&ledger);
+    assert!(matches!(judged, Err(StoreError::Superseded { .. })), "{judged:?}");
+    let tidied = old.tidy(Duration::ZERO);
+    assert!(matches!(tidied, Ok(false)), "nothing to forget: {tidied:?}");
+}
+
+#[test]
+fn epochs_are_compared_as_unsigned_numbers() {
+    let (_dir, file) = place();
+    let mut store = SqliteStore::open(&file).unwrap();
+    let mut late = tenure(1);
+    late.epoch = Epoch::new(u32::MAX, 1);
+    store.begin(&late).unwrap();
+    assert!(store.begin(&tenure(9)).is_err());
+    store.commit(&[Write::Receive(record(0))]).unwrap();
+}
+
+#[test]
+fn lines_in_one_file_do_not_fence_each_other() {
+    let (_dir, file) = place();
+    let (mut pms, _) = begun(&file, 1);
+    let mut other = tenure(9);
+    other.line = "pbx".parse().unwrap();
+    let mut pbx = SqliteStore::open(&file).unwrap();
+    pbx.begin(&other).unwrap();
+    assert!(pms.commit(&[Write::Receive(record(0))]).unwrap().received[0].is_new);
+    assert!(pbx.commit(&[Write::Receive(record(0))]).unwrap().received[0].is_new);
+    assert_eq!(pbx.waiting(0, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn another_process_s_change_is_noticed() {
+    let (_dir, file) = place();
+    let (mut node, _) = begun(&file, 1);
+    node.changed().unwrap();
+    assert!(!node.changed().unwrap());
+    node.commit(&[Write::Receive(record(0))]).unwrap();
+    assert!(!node.changed().unwrap(), "its own writes do not count");
+    let mut desk = SqliteStore::open(&file).unwrap();
+    post(&mut desk, "k1");
+    assert!(node.changed().unwrap());
+    assert!(!node.changed().unwrap());
+}
+
+#[test]
+fn nothing_is_written_before_a_tenure() {
+    let (_dir, file) = place();
+    let mut store = SqliteStore::open(&file).unwrap();
+    let refused = store.commit(&[settle(1)]);
+    assert!(matches!(refused, Err(StoreError::Misuse { .. })), "{refused:?}");
+}
