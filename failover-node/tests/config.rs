@@ -11,8 +11,9 @@ use failover_node::component::{Bridge, Door, ExecMode, Stream};
 use failover_node::config::{Config, summary};
 use failover_node::core::Behaviour;
 use failover_node::core::config::Membership;
-use failover_node::driver::{Interface, LineOptions};
+use failover_node::driver::LineOptions;
 use failover_node::{Exec, PayloadOptions};
+use sys::InterfaceName;
 
 fn parse(text: &str) -> Result<Config, ConfigErrors> {
     parse_as(text, None)
@@ -90,7 +91,7 @@ fn the_documented_file_is_right_and_its_values_are_the_defaults_it_states() {
     assert!(hooks.before_serve.iter().all(|hook| hook.timeout == Duration::from_secs(10)));
     assert_eq!((hooks.after_serve.len(), hooks.after_stop.len()), (1, 1));
     let network = &documented.options.networks[0];
-    assert!(!network.routed && network.interface == Interface::Address([10, 0, 0, 11].into()));
+    assert!(!network.routed && network.interface == InterfaceName::Address([10, 0, 0, 11].into()));
 }
 
 #[test]
@@ -191,7 +192,7 @@ command = ["/bin/true", "2"]
     assert_eq!(config.log_format, Some(daemon::LogFormat::Json));
     let [six, four] = &options.networks[..] else { panic!("{options:?}") };
     assert_eq!((six.peers.len(), six.routed), (2, true));
-    assert_eq!(six.interface, Interface::Name("eth0".into()));
+    assert_eq!(six.interface, InterfaceName::Name("eth0".into()));
     assert_eq!((four.listen, four.routed), (None, false));
     let mode = |line: &LineOptions| match line.payload.clone().unwrap() {
         PayloadOptions::Exec(exec) => format!("{:?}", exec.mode),

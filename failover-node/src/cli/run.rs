@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use daemon::args::host_name;
 use daemon::{Exit, Failure, LogFormat, OrExit};
+use sys::InterfaceName;
 use wire::{Key, Name};
 
 use super::STATUS_VARIABLE;
@@ -15,7 +16,7 @@ use crate::component::{Bridge, Door, Exec, ExecMode, PayloadOptions, Stream};
 use crate::config::{Config, commands, values};
 use crate::core::config::Membership;
 use crate::core::{Behaviour, Profile};
-use crate::driver::{Hook, Hooks, Interface, LineOptions, Network, Options};
+use crate::driver::{Hook, Hooks, LineOptions, Network, Options};
 
 /// The node to run.
 #[derive(Debug, Clone, Args)]
@@ -64,7 +65,7 @@ pub struct RunArgs {
     /// 127.0.0.1 for all on one host
     #[arg(long, value_name = "ADDR|NAME", required_unless_present = "config",
           value_parser = values::interface, help_heading = "Network")]
-    pub interface: Option<Interface>,
+    pub interface: Option<InterfaceName>,
     /// Where the terminal server listens for nodes
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "config",
           value_parser = values::host_port, help_heading = "Network")]

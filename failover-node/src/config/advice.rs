@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sys::InterfaceName;
+
 use crate::component::PayloadOptions;
 use crate::core::Profile;
 use crate::core::config::Membership;
-use crate::driver::{Check, Interface, Options};
+use crate::driver::{Check, Options};
 
 /// All of it. `ranked`: somebody gave this node a priority.
 pub(super) fn of(options: &Options, ranked: bool) -> Vec<String> {
@@ -26,9 +28,9 @@ pub(super) fn of(options: &Options, ranked: bool) -> Vec<String> {
              take \"standard\" or \"wan\""
         ));
     }
-    let loopback = |interface: &Interface| match interface {
-        Interface::Address(address) => address.is_loopback(),
-        Interface::Name(name) => name == "lo",
+    let loopback = |interface: &InterfaceName| match interface {
+        InterfaceName::Address(address) => address.is_loopback(),
+        InterfaceName::Name(name) => name == "lo",
     };
     if options.networks.iter().all(|network| loopback(&network.interface)) {
         all.push("every network is this host's own: no other host hears this node".to_owned());

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use daemon::config::values::{flag, list, text};
 use daemon::config::{Findings, Section};
+use sys::InterfaceName;
 
 use super::values;
-use crate::driver::{Interface, Network};
+use crate::driver::Network;
 
 /// All of them, in order.
 pub(super) fn read<'t>(file: &mut Section<'t>, findings: &mut Findings<'t>) -> Vec<Network> {
@@ -71,9 +72,9 @@ fn mixed(network: &Network) -> Option<String> {
     let Network { interface, multicast, listen, peers, .. } = network;
     let family = |address: &SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
     let own = match interface {
-        Interface::Address(address @ IpAddr::V4(_)) => Some((address.to_string(), "IPv4")),
-        Interface::Address(address @ IpAddr::V6(_)) => Some((address.to_string(), "IPv6")),
-        Interface::Name(_) => None,
+        InterfaceName::Address(address @ IpAddr::V4(_)) => Some((address.to_string(), "IPv4")),
+        InterfaceName::Address(address @ IpAddr::V6(_)) => Some((address.to_string(), "IPv6")),
+        InterfaceName::Name(_) => None,
     };
     let multicast_differs =
         multicast.iter().find(|group| own.as_ref().is_some_and(|(_, own)| *own != family(group)));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daemon::args::parse_time_within;
+use sys::InterfaceName;
 
 use crate::component::Door;
-use crate::driver::Interface;
 
 /// A payload must have a chance to acknowledge what it was just given.
 const SHORTEST_STALL: Duration = Duration::from_millis(100);
@@ -129,17 +129,17 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// What to give instead.
-pub fn interface(text: &str) -> Result<Interface, String> {
+pub fn interface(text: &str) -> Result<InterfaceName, String> {
     const HELP: &str = "give an address of this host, as 10.0.0.11, or an interface, as eth0";
     if let Ok(address) = text.parse::<IpAddr>() {
         let usable = !address.is_multicast() && !address.is_unspecified();
-        return usable.then_some(Interface::Address(address)).ok_or_else(|| HELP.to_owned());
+        return usable.then_some(InterfaceName::Address(address)).ok_or_else(|| HELP.to_owned());
     }
     let name = (1..=LONGEST_INTERFACE).contains(&text.len())
         && text != "."
         && text != ".."
         && text.chars().all(|c| c.is_ascii_graphic() && c != '/' && c != ':');
-    if name { Ok(Interface::Name(text.to_owned())) } else { Err(HELP.to_owned()) }
+    if name { Ok(InterfaceName::Name(text.to_owned())) } else { Err(HELP.to_owned()) }
 }
 
 /// A host, by address or name, and a port, as `ts.example:4101`.
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn interfaces_have_an_address_or_a_name() {
-        assert_eq!(interface("10.0.0.1"), Ok(Interface::Address([10, 0, 0, 1].into())));
-        assert_eq!(interface("eth0.5"), Ok(Interface::Name("eth0.5".into())));
+        assert_eq!(interface("10.0.0.1"), Ok(InterfaceName::Address([10, 0, 0, 1].into())));
+        assert_eq!(interface("eth0.5"), Ok(InterfaceName::Name("eth0.5".into())));
         for text in ["", "a/b", "..", "an-interface-too-long", "0.0.0.0", "10.0.0.1:1", "a b"] {
             assert!(interface(text).is_err(), "{text}");
         }

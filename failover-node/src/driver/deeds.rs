@@ -133,7 +133,10 @@ impl NodeLoop {
             (ENV_GROUP, options.group.as_str()),
             (ENV_ROLE, "coordinator"),
         ];
-        let Some(payload) = payload else { return };
+        let Some(payload) = payload else {
+            let why = "the line has no payload here".to_owned();
+            return self.outcomes.push_back((line, Outcome::InstanceFailed(why)));
+        };
         match Instance::start(payload, &environment) {
             Ok(instance) => {
                 let station = &mut self.stations[line];

@@ -55,12 +55,12 @@ impl NodeLoop {
         self.pass_gate();
     }
 
-    /// The payload of a line is not to start any more. Whether it still waited at the gate.
-    pub(crate) fn leave_gate(&mut self, line: LineId) -> bool {
+    /// The payload of a line is not to start any more.
+    pub(crate) fn leave_gate(&mut self, line: LineId) {
         if line == LOCK {
             self.hooks.kill_gate(&self.options.lines[LOCK].line);
         }
-        self.stations[line].gated.take().is_some()
+        self.stations[line].gated = None;
     }
 
     fn start_payload(&mut self, line: LineId, grant: Grant) {

@@ -33,5 +33,5 @@ pub(crate) mod station;
 
 pub use events::RoleChange;
 pub use node_loop::{Error, run, run_reloading};
-pub use options::{Check, Hook, Hooks, Interface, LineOptions, Network, Options};
+pub use options::{Check, Hook, Hooks, LineOptions, Network, Options};
 pub use report::NodeReport;

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use sys::InterfaceName;
 use wire::{BootId, Digests, KeyRing, Name};
 
 use crate::component::PayloadOptions;
@@ -63,7 +64,7 @@ pub struct LineOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The interface that datagrams leave by and come in at.
-    pub interface: Interface,
+    pub interface: InterfaceName,
     /// The multicast group and port. IPv4 or IPv6, the same on all nodes and the terminal server.
     pub multicast: Option<SocketAddr>,
     /// Where unicast datagrams are received.
@@ -72,15 +73,6 @@ pub struct Network {
     pub peers: Vec<SocketAddr>,
     /// Datagrams may come through routers, so that their TTL proves nothing.
     pub routed: bool,
-}
-
-/// How an interface is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Interface {
-    /// By an address that it has.
-    Address(IpAddr),
-    /// By its name, whatever its addresses are at the moment.
-    Name(String),
 }
 
 /// A command that says by its exit status whether this node is fit to serve.
@@ -150,15 +142,6 @@ impl fmt::Display for Network {
             (Some(group), _) => write!(f, "{group} on {}", self.interface),
             (None, Some(listen)) => write!(f, "{listen}"),
             (None, None) => write!(f, "{}", self.interface),
-        }
-    }
-}
-
-impl fmt::Display for Interface {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Name(name) => f.write_str(name),
         }
     }
 }

@@ -76,9 +76,8 @@ pub(crate) async fn next_event(
     wants: &[Wants],
     turn: usize,
 ) -> (LineId, StationEvent) {
-    let stations_len = stations.len();
+    let count = stations.len().max(1);
     let all = stations.iter_mut().zip(wants).enumerate();
-    let count = stations_len.max(1);
     let payload_first = (turn / count).is_multiple_of(2);
     let mut events: Vec<_> = all
         .map(|(line, (station, wants))| (line, Box::pin(station.event(*wants, payload_first))))

@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use failover_node::core::{Action, LOCK, LineId, Node, NodeConfig, Occurrence};
-use wire::handshake::sign_grant;
-use wire::{
-    BootId, Claim, Epoch, Frame, Grant, Heartbeat, Key, LastFrame, Name, Nonce, PeerEcho, Role,
-    Time, Welcome,
-};
+use wire::{BootId, Claim, Epoch, Frame, Heartbeat, Name, Nonce, PeerEcho, Role, Time, Welcome};
 
-use crate::story::{ms, name};
+use crate::story::{key, ms, name, signed_grant};
 
 /// A node of two lines whose terminal server grants whatever is claimed and answers renewals.
 struct Two {
@@ -26,10 +22,6 @@ struct Two {
 }
 
 const OTHER: LineId = 1;
-
-fn key() -> Key {
-    Key::new(1, *b"the key that all of them share..")
-}
 
 impl Two {
     fn begin() -> Self {
@@ -123,7 +115,7 @@ impl Two {
             Frame::Claim(claim) => {
                 self.claims.insert(line, claim.clone());
                 self.epoch += 1;
-                Frame::Grant(grant(&claim, Epoch::new(1, self.epoch)))
+                Frame::Grant(signed_grant(&claim, Epoch::new(1, self.epoch)))
             }
             Frame::Renew(n) => Frame::Renewed(n),
             Frame::Release(node) => {
@@ -147,22 +139,6 @@ impl Two {
     fn released_lines(&self) -> Vec<LineId> {
         self.released.iter().map(|(_, line, _)| *line).collect()
     }
-}
-
-fn grant(claim: &Claim, epoch: Epoch) -> Grant {
-    let grant = Grant {
-        epoch,
-        lease_ms: claim.lease_ms,
-        incarnation: 1,
-        acked: 0,
-        delivered: 0,
-        end: 0,
-        position: 0,
-        last: LastFrame::default(),
-        note: Bytes::new(),
-        mac: [0; 32],
-    };
-    sign_grant(&key(), &claim.mac, grant)
 }
 
 #[test]

@@ -29,25 +29,8 @@ fn a_successor_that_does_not_take_the_line_is_not_given_it_again_at_once() {
     story.become_coordinator(FIRST);
     story.node.handle_health(false, story.now);
     story.drain();
-    let mut gaps = 0;
-    for count in 2..=6 {
-        // `a` is refused by the terminal server each time, and its heartbeats do not show it.
-        with_peer(&mut story, ms(300), |_| {});
-        if resigned(&story).is_none() {
-            break;
-        }
-        gaps += 1;
-        story.payload_gone();
-        story.release_to_the_end();
-        story.forget();
-        while story.node.role() != Role::Candidate {
-            story.hear("a");
-            story.wait(ms(50));
-        }
-        story.connect();
-        story.grant(Epoch::new(1, count));
-        story.forget();
-    }
+    // `a` is refused by the terminal server each time, and its heartbeats do not show it.
+    let gaps = interruptions(&mut story, |_| {});
     assert!(gaps <= 1, "{gaps} interruptions within {:?}", story.now);
 }
 
@@ -138,25 +121,8 @@ fn a_better_node_that_never_takes_the_line_is_not_given_it_again_at_once() {
     let after = Some(Duration::from_secs(30));
     let mut story = Story::begin_with(|config| config.behaviour.preempt_after = after);
     story.become_coordinator(FIRST);
-    let mut gaps = 0;
     with_peer(&mut story, Duration::from_secs(31), |h| h.priority = 200);
-    for count in 2..=6 {
-        with_peer(&mut story, ms(300), |h| h.priority = 200);
-        if resigned(&story).is_none() {
-            break;
-        }
-        gaps += 1;
-        story.payload_gone();
-        story.release_to_the_end();
-        story.forget();
-        while story.node.role() != Role::Candidate {
-            story.hear_with("a", |h| h.priority = 200);
-            story.wait(ms(50));
-        }
-        story.connect();
-        story.grant(Epoch::new(1, count));
-        story.forget();
-    }
+    let gaps = interruptions(&mut story, |h| h.priority = 200);
     assert!(gaps <= 1, "{gaps} interruptions within {:?}", story.now);
 }
 
@@ -214,4 +180,26 @@ fn output_len() -> u64 {
         Frame::Output(output) => output.end(),
         _ => 0,
     }
+}
+
+/// How often the line is given up within five chances, while a peer `a`, as `change` makes it, never
+/// takes it.
+fn interruptions(story: &mut Story, change: fn(&mut Heartbeat)) -> u32 {
+    for count in 2..=6 {
+        with_peer(story, ms(300), change);
+        if resigned(story).is_none() {
+            return count - 2;
+        }
+        story.payload_gone();
+        story.release_to_the_end();
+        story.forget();
+        while story.node.role() != Role::Candidate {
+            story.hear_with("a", change);
+            story.wait(ms(50));
+        }
+        story.connect();
+        story.grant(Epoch::new(1, count));
+        story.forget();
+    }
+    5
 }

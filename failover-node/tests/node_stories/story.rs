@@ -34,8 +34,25 @@ pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn key() -> Key {
+pub(crate) fn key() -> Key {
     Key::new(1, *b"the key that all of them share..")
+}
+
+/// The terminal server's yes to `claim`, on an empty line.
+pub(crate) fn signed_grant(claim: &Claim, epoch: Epoch) -> Grant {
+    let grant = Grant {
+        epoch,
+        lease_ms: claim.lease_ms,
+        incarnation: 1,
+        acked: 0,
+        delivered: 0,
+        end: 0,
+        position: 0,
+        last: LastFrame::default(),
+        note: Bytes::new(),
+        mac: [0; 32],
+    };
+    sign_grant(&key(), &claim.mac, grant)
 }
 
 impl Story {
@@ -166,20 +183,7 @@ impl Story {
     }
 
     pub(crate) fn signed_grant(&self, epoch: Epoch) -> Grant {
-        let claim = self.claim.as_ref().expect("it has claimed");
-        let grant = Grant {
-            epoch,
-            lease_ms: claim.lease_ms,
-            incarnation: 1,
-            acked: 0,
-            delivered: 0,
-            end: 0,
-            position: 0,
-            last: LastFrame::default(),
-            note: Bytes::new(),
-            mac: [0; 32],
-        };
-        sign_grant(&key(), &claim.mac, grant)
+        signed_grant(self.claim.as_ref().expect("it has claimed"), epoch)
     }
 
     /// The answer no.

@@ -6,7 +6,6 @@ use wire::{Grant, Guard, Mac, Name, RefuseWhy, RevokeWhy, Time, guard};
 
 use super::{Action, LOCK, LineId, LinkEnd, Node, Occurrence, Phase, ResignCause};
 use crate::core::config::{BACKOFF_MAX, BACKOFF_MIN, CONNECT_FAILED, STOP_PATIENCE};
-use crate::core::link::Link;
 
 impl Node {
     pub(super) fn granted(&mut self, line: LineId, grant: Box<Grant>, now: Time) {
@@ -265,7 +264,7 @@ impl Node {
         let tenancy = &mut self.lines[line];
         let epoch = tenancy.grant;
         let Some(link) = &mut tenancy.link else { return self.end_instance(line) };
-        Link::release(link, reserve_for.clone());
+        link.release(reserve_for.clone());
         tenancy.phase = Phase::Releasing;
         tenancy.stall_at = None;
         tenancy.answer_by = Some(now + lease);

@@ -8,7 +8,7 @@ use sys::{BootTimer, Received};
 use wire::{Datagram, DatagramError, Heartbeat, KeyRing, MAX_DATAGRAM, Name, Time};
 
 use super::links::{Links, open_first};
-use super::path::{InterfaceNameOf, Path, Plan, Socket, same_family, scoped};
+use super::path::{Path, Plan, Socket, same_family, scoped};
 use super::refusals::Refusals;
 use crate::core::Paths;
 use crate::core::diagnosis::Diagnosis;
@@ -200,7 +200,7 @@ impl Refusals {
 fn plan(networks: &[Network]) -> io::Result<Vec<Path>> {
     let mut paths = Vec::new();
     for (number, network) in networks.iter().enumerate() {
-        let InterfaceNameOf(interface) = (&network.interface).into();
+        let interface = network.interface.clone();
         let plan = |address: &SocketAddr| Plan { address: *address, interface: interface.clone() };
         let own: Vec<_> = network.multicast.iter().chain(&network.listen).map(plan).collect();
         let Some(last) = own.last() else {

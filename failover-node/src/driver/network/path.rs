@@ -7,8 +7,6 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use sys::{DatagramSocket, Interface, InterfaceName, MulticastSocket};
 use wire::Time;
 
-use crate::driver::options;
-
 /// What a path is to be. It is opened off the loop, so it travels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -140,18 +138,6 @@ pub(super) fn trouble(interface: &Interface) -> Option<String> {
         (false, _) => Some(format!("{name} is switched off (ip link set {name} up)")),
     }
 }
-
-impl From<&options::Interface> for InterfaceNameOf {
-    fn from(interface: &options::Interface) -> Self {
-        Self(match interface {
-            options::Interface::Address(address) => InterfaceName::Address(*address),
-            options::Interface::Name(name) => InterfaceName::Name(name.clone()),
-        })
-    }
-}
-
-/// Both types are others'.
-pub(super) struct InterfaceNameOf(pub(super) InterfaceName);
 
 /// What goes from one to the other must be of one family.
 pub(super) fn same_family(one: IpAddr, other: IpAddr) -> bool {

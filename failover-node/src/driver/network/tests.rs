@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use sys::boottime;
+use sys::{InterfaceName, boottime};
 use wire::{BootId, Datagram, Heartbeat, Key, Time};
 
 use super::report::PathReport;
 use super::{Heard, Networks};
 use crate::core::Profile;
 use crate::core::config::Behaviour;
-use crate::driver::{Hooks, Interface, Network, Options};
+use crate::driver::{Hooks, Network, Options};
 
 fn now() -> Time {
     Time::from_boot(boottime())
@@ -37,7 +37,7 @@ fn options(node: &str, networks: Vec<Network>) -> Options {
 
 fn group(interface: &str, address: &str) -> Network {
     Network {
-        interface: Interface::Name(interface.into()),
+        interface: InterfaceName::Name(interface.into()),
         multicast: Some(address.parse().unwrap()),
         listen: None,
         peers: Vec::new(),
@@ -161,7 +161,7 @@ async fn peers_hear_each_other_without_multicast() {
     let address = |port| -> SocketAddr { ([127, 0, 0, 1], port).into() };
     let (one, two) = (address(free_port()), address(free_port()));
     let network = |listen| Network {
-        interface: Interface::Name("lo".into()),
+        interface: InterfaceName::Name("lo".into()),
         multicast: None,
         listen: Some(listen),
         peers: vec![one, two],
@@ -192,7 +192,7 @@ async fn a_network_that_is_missing_at_the_start_is_waited_for_unless_there_is_no
 async fn a_datagram_that_has_lost_a_hop_is_refused_unless_its_network_is_routed() {
     let listen: SocketAddr = ([127, 0, 0, 1], free_port()).into();
     let network = |routed| Network {
-        interface: Interface::Name("lo".into()),
+        interface: InterfaceName::Name("lo".into()),
         multicast: None,
         listen: Some(listen),
         peers: vec![listen],
