@@ -18,10 +18,12 @@
 //! The dialects:
 //! - [`numbered`]: the lab's own dialect, readable on the wire; every answer is a pure function of
 //!   its record, so that a judge can say exactly what must come back.
+//! - [`cdr`]: call records of a telephone exchange, one way, any column layout.
 
 #![deny(clippy::disallowed_methods)]
 
 pub mod billing_end;
+pub mod cdr;
 pub mod charge;
 pub mod civil;
 pub mod engine;

@@ -38,6 +38,14 @@ pub enum SettingError {
         /// What could have been.
         values: &'static str,
     },
+    /// The value is a text of its own, and something in it is wrong.
+    #[error("{name}: {problem}")]
+    Text {
+        /// The key.
+        name: &'static str,
+        /// What is wrong, and where in the text.
+        problem: String,
+    },
 }
 
 /// A dialect's settings. `Default` is what most sites have.
@@ -51,6 +59,11 @@ pub trait Settings: Default {
     /// [`Self::KEYS`].
     fn set_known(&mut self, key: &Key, value: &str) -> Option<()>;
 
+    /// What is wrong with a value that `set_known` refused, where that can be said closer.
+    fn problem(_key: &Key, _value: &str) -> Option<String> {
+        None
+    }
+
     /// Sets a key.
     ///
     /// # Errors
@@ -62,10 +75,9 @@ pub trait Settings: Default {
             return Err(SettingError::Unknown { dialect, name, known: known.join(", ") });
         };
         let (name, values) = (key.name, key.values);
-        self.set_known(key, value).ok_or_else(|| SettingError::Value {
-            name,
-            value: shortened(value),
-            values,
+        self.set_known(key, value).ok_or_else(|| match Self::problem(key, value) {
+            Some(problem) => SettingError::Text { name, problem },
+            None => SettingError::Value { name, value: shortened(value), values },
         })
     }
 }

@@ -83,11 +83,11 @@ fn posting(draw: &mut Draw) -> String {
 }
 
 /// SplitMix64: a few lines, and the same on every machine for ever, which recorded seeds rely on.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
     /// A number below `limit`; the bias of the remainder does not matter for test texts.
-    fn below(&mut self, limit: u32) -> u32 {
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,0 +1,258 @@
+//! Stories of a collector, alone and across takeovers.
+
+use super::super::Exchange;
+use super::*;
+use crate::billing_end::BillingEnd;
+use crate::civil::Civil;
+use crate::settings::Settings;
+use proptest::prelude::*;
+
+const T0: Duration = Duration::from_secs(1000);
+
+fn wall() -> WallClock {
+    let noon: Civil = "2018-06-18T12:00:00".parse().unwrap();
+    WallClock { at_boot: noon.seconds() - 1000 }
+}
+
+fn settings(layout: &str) -> CdrSettings {
+    let mut settings = CdrSettings::default();
+    settings.set("layout", layout).unwrap();
+    settings
+}
+
+fn collector(settings: &CdrSettings, acked: u64, note: Option<Bytes>) -> Collector {
+    let resume = Resume { acked, note, cut: false, last_number: 0, wall: wall() };
+    Collector::new(settings, resume, T0)
+}
+
+/// What an exchange prints for so many calls, and the texts of the calls.
+fn printed(settings: &CdrSettings, calls: u64) -> (Vec<u8>, Vec<Bytes>) {
+    let mut exchange = Exchange::new(settings.clone(), 1, wall(), T0);
+    let (mut bytes, mut texts, mut count) = (Vec::new(), Vec::new(), 0);
+    for serial in 1..=calls {
+        exchange.send(serial, T0);
+        while let Some(frame) = exchange.poll_transmit() {
+            count += 1;
+            bytes.extend_from_slice(&frame);
+            exchange.handle_written(count, T0);
+        }
+    }
+    while let Some(event) = exchange.poll_event() {
+        if let crate::SimEvent::Queued { text, .. } = event {
+            texts.push(text);
+        }
+    }
+    (bytes, texts)
+}
+
+fn records(collector: &mut Collector) -> Vec<Record> {
+    std::iter::from_fn(|| collector.poll_write())
+        .map(|write| match write {
+            Write::Receive(record) => record,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn texts(records: &[Record], kind: &str) -> Vec<Bytes> {
+    records.iter().filter(|record| record.kind == kind).map(|r| r.text.clone()).collect()
+}
+
+fn notices(collector: &mut Collector) -> Vec<Notice> {
+    std::iter::from_fn(|| collector.poll_event()).collect()
+}
+
+#[test]
+fn many_records_of_one_input_are_acknowledged_together() {
+    let settings = settings("teleseer");
+    let (bytes, calls) = printed(&settings, 20);
+    let mut collector = collector(&settings, 500, None);
+    collector.handle_input(500, &bytes, T0);
+    let records = records(&mut collector);
+    assert_eq!(texts(&records, kind::CALL), calls);
+    assert_eq!((records[1].start, records[1].end), (581, 581 + 77));
+    assert!(records.iter().all(|record| record.handled_by == HandledBy::Handler));
+    let output = collector.poll_output().unwrap();
+    assert_eq!((output.bytes.len(), output.ack), (0, 500 + bytes.len() as u64));
+    assert_eq!(collector.poll_output(), None);
+    assert_eq!(notices(&mut collector), []);
+}
+
+#[test]
+fn an_exchange_and_a_collector_agree_in_every_layout() {
+    for layout in Layout::all() {
+        let settings = settings(&layout.name);
+        let (bytes, calls) = printed(&settings, 300);
+        let mut collector = collector(&settings, 0, None);
+        collector.handle_input(0, &bytes, T0);
+        let records = records(&mut collector);
+        assert_eq!(texts(&records, kind::CALL), calls, "{}", layout.name);
+        let titles = if layout.page.is_some() { 5 * 3 } else { 0 };
+        assert_eq!(records.len(), calls.len() + titles, "{}", layout.name);
+        assert_eq!(texts(&records, kind::TITLE).len(), titles);
+        assert_eq!(notices(&mut collector), [], "{}", layout.name);
+        assert_eq!(collector.poll_output().map(|output| output.ack), Some(bytes.len() as u64));
+    }
+}
+
+/// The terminal server keeps ack and note; whoever comes next begins there.
+#[test]
+fn a_kill_at_every_byte_loses_and_doubles_and_tears_nothing() {
+    for layout in Layout::all() {
+        let mut settings = settings(&layout.name);
+        // Short pages, so that several lie within the bytes of the story.
+        if layout.page.is_some() {
+            settings.set("page", "3/8").unwrap();
+        }
+        let (bytes, calls) = printed(&settings, 12);
+        for chunk in [1, 7, 64] {
+            let (mut acked, mut note) = (0, None);
+            let mut all = Vec::new();
+            let mut collector = collector(&settings, 0, None);
+            for from in (0..bytes.len()).step_by(chunk) {
+                let to = bytes.len().min(from + chunk);
+                collector.handle_input(from as u64, &bytes[from..to], T0);
+                all.extend(records(&mut collector));
+                if let Some(output) = collector.poll_output() {
+                    acked = output.ack;
+                    note = output.note.or(note);
+                }
+                collector = tests::collector(&settings, acked, note.clone());
+                collector.handle_input(acked, &bytes[acked as usize..to], T0);
+                assert_eq!(notices(&mut collector), [], "{} at {to}", layout.name);
+            }
+            assert_eq!(texts(&all, kind::CALL), calls, "{}", layout.name);
+            assert_eq!(texts(&all, kind::TORN).len(), 0, "{}", layout.name);
+            assert_eq!(acked, bytes.len() as u64, "{}", layout.name);
+        }
+    }
+}
+
+/// A terminal server without offsets: what was not read by the one is lost to the other.
+#[test]
+fn f2_at_a_takeover_without_offsets_one_record_is_torn_at_most() {
+    for layout in Layout::all() {
+        let mut settings = settings(&layout.name);
+        if layout.page.is_some() {
+            // Without it a title could not be told from a call after a gap.
+            settings.set("title", "THE TITLE").unwrap();
+            settings.set("page", "1/6").unwrap();
+        }
+        let (bytes, calls) = printed(&settings, 8);
+        for from in 0..bytes.len() {
+            let mut collector = collector(&settings, 0, None);
+            collector.handle_line(LineNews::Gap { offset: from as u64 }, T0);
+            collector.handle_input(from as u64, &bytes[from..], T0);
+            let records = records(&mut collector);
+            let whole = texts(&records, kind::CALL);
+            assert!(calls.ends_with(&whole), "{} from {from}", layout.name);
+            assert!(texts(&records, kind::TORN).len() <= 1, "{} from {from}", layout.name);
+        }
+    }
+}
+
+#[test]
+fn a_missing_number_is_counted_and_time_is_of_no_account() {
+    let settings = settings("m1");
+    let mut collector = collector(&settings, 0, None);
+    for (number, time) in [(25, "07:47"), (27, "07:46"), (28, "07:48")] {
+        let line = format!("N {number:03} 00 2343 T010 011 05/09 {time} 00:01:12 A 1999..\r\n");
+        let offset = collector.lines.offset();
+        collector.handle_input(offset, line.as_bytes(), T0);
+    }
+    let numbers: Vec<_> = records(&mut collector).into_iter().map(|r| r.number).collect();
+    assert_eq!(numbers, [Some(25), Some(27), Some(28)]);
+    assert_eq!(notices(&mut collector), [Notice::Missing { from: 26, count: 1 }]);
+}
+
+#[test]
+fn a_record_that_comes_twice_in_a_row_is_handled_once() {
+    let settings = settings("ctx");
+    let (bytes, _) = printed(&settings, 1);
+    let mut collector = collector(&settings, 0, None);
+    collector.handle_input(0, &[&bytes[..], &bytes].concat(), T0);
+    let kinds: Vec<_> =
+        records(&mut collector).into_iter().map(|r| (r.kind, r.handled_by)).collect();
+    let expected =
+        [(kind::CALL.to_owned(), HandledBy::Handler), (kind::REPEAT.to_owned(), HandledBy::Nobody)];
+    assert_eq!(kinds, expected);
+    assert_eq!(notices(&mut collector), [Notice::Repeated { number: Some(0) }]);
+}
+
+#[test]
+fn half_a_line_does_not_lie_unacknowledged_for_ever() {
+    let settings = settings("teleseer");
+    let mut collector = collector(&settings, 0, None);
+    collector.handle_input(0, b"   123500", T0);
+    assert_eq!(collector.poll_output(), None);
+    let deadline = collector.poll_timeout().unwrap();
+    assert_eq!(deadline, T0 + settings.line_timeout);
+    collector.handle_timeout(deadline);
+    assert_eq!(texts(&records(&mut collector), kind::TORN), ["   123500"]);
+    assert_eq!(collector.poll_output().map(|output| output.ack), Some(9));
+    assert_eq!(notices(&mut collector), [Notice::Partial { start: 0, end: 9 }]);
+}
+
+#[test]
+fn a_break_tears_the_line_that_it_falls_into() {
+    let settings = settings("teleseer");
+    let (bytes, calls) = printed(&settings, 3);
+    let mut collector = collector(&settings, 0, None);
+    collector.handle_input(0, &bytes[..100], T0);
+    collector.handle_line(LineNews::Damage, T0);
+    collector.handle_input(100, &bytes[100..], T0);
+    let records = records(&mut collector);
+    assert_eq!(texts(&records, kind::CALL), [calls[0].clone(), calls[2].clone()]);
+    assert_eq!(texts(&records, kind::TORN), [calls[1].clone()]);
+}
+
+#[test]
+fn a_line_that_fits_nothing_is_kept_for_the_books() {
+    let settings = settings("teleseer");
+    let mut collector = collector(&settings, 0, None);
+    collector.handle_input(0, b"\r\nSYSTEM RESTART 12:00\r\n", T0);
+    let records = records(&mut collector);
+    assert_eq!(texts(&records, kind::OTHER), ["SYSTEM RESTART 12:00"]);
+    assert_eq!(records[0].handled_by, HandledBy::Nobody);
+    assert!(matches!(notices(&mut collector)[..], [Notice::Unexpected { .. }]));
+}
+
+#[test]
+fn a_note_that_is_none_is_refused() {
+    let settings = settings("teleseer");
+    let mut collector = collector(&settings, 7, Some(Bytes::from_static(b"\x01nonsense")));
+    assert_eq!(notices(&mut collector), [Notice::NoteRefused]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_note_or_none(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let settings = settings("m1");
+        let mut collector = collector(&settings, 3, Some(bytes.into()));
+        collector.handle_input(3, b"N 027 00\r\n", T0);
+        prop_assert_eq!(collector.poll_output().map(|output| output.ack), Some(13));
+    }
+
+    #[test]
+    fn any_bytes_in_any_chunks_are_all_acknowledged_in_the_end(
+        layout in 0..8_usize,
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20),
+    ) {
+        let settings = settings(&Layout::all()[layout].name);
+        let bytes = chunks.concat();
+        let (mut whole, mut parts) =
+            (collector(&settings, 0, None), collector(&settings, 0, None));
+        whole.handle_input(0, &bytes, T0);
+        let mut offset = 0;
+        for chunk in &chunks {
+            parts.handle_input(offset, chunk, T0);
+            offset += chunk.len() as u64;
+        }
+        for collector in [&mut whole, &mut parts] {
+            collector.handle_timeout(T0 + settings.line_timeout);
+        }
+        prop_assert_eq!(records(&mut whole), records(&mut parts));
+        let ack = whole.poll_output().map(|output| output.ack);
+        prop_assert_eq!(ack.unwrap_or_default(), bytes.len() as u64);
+    }
+}
