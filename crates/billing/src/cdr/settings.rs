@@ -80,7 +80,7 @@ impl CdrSettings {
             Pages::Of { .. } if layout.end == End::StxEtx => {}
             Pages::Of { header, length } => {
                 let (skip, title) = layout.page.map_or((0, String::new()), |p| (p.skip, p.title));
-                let skip = if header + skip < length { skip } else { 0 };
+                let skip = if header.saturating_add(skip) < length { skip } else { 0 };
                 layout.page = Some(Page { length, header, skip, title });
             }
         }
@@ -284,5 +284,27 @@ mod tests {
         let layout = settings.resolved();
         assert_eq!(layout.sequence.unwrap().reset, Reset::Hours(6));
         assert_eq!(layout.page.unwrap().length, 66);
+    }
+
+    #[test]
+    fn the_page_lists_all_layouts_and_settings() {
+        let page = include_str!("../../../../docs/cdr.md");
+        for key in CdrSettings::KEYS {
+            let Key { name, default, values, meaning } = key;
+            let values = values.replace('|', "\\|");
+            let row = format!("| `{name}` | `{default}` | {values} | {meaning} |\n");
+            assert!(page.contains(&row), "{row}");
+        }
+        for Layout { name, title, remark, least, length, sequence, .. } in Layout::all() {
+            let bytes =
+                if least == length { length.to_string() } else { format!("{least} to {length}") };
+            let number =
+                sequence.map_or_else(|| "–".into(), |s| format!("{} to {}", s.first, s.last));
+            let row = format!("| `{name}` | {title} | {bytes} | {number} | {remark} |\n");
+            assert!(page.contains(&row), "{row}");
+        }
+        let own = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let layout = Layout::from_toml(own.unwrap()).unwrap();
+        assert_eq!((layout.name.as_str(), layout.least), ("ours", 18));
     }
 }
