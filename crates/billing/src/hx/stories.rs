@@ -1,0 +1,204 @@
+//! Both ends in one loop.
+#![deny(clippy::disallowed_methods)]
+
+use std::time::Duration;
+
+use super::*;
+use crate::bid::values::Draw;
+use crate::bid::wire_tests::Chain;
+use crate::billing_end::{Misdeed, SimEvent};
+use crate::gateway::{Notice, Outcome};
+use crate::settings::Settings as _;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn chain(settings: Settings, charges: u64) -> Chain {
+    let wall = crate::WallClock { at_boot: 1_529_280_000 };
+    let billing = Billing::new(settings, 1, wall, Duration::ZERO);
+    let make = move |resume, now| -> Box<dyn crate::Gateway> {
+        Box::new(Gateway::new(settings, resume, now))
+    };
+    let mut chain = Chain::new(make, Box::new(billing));
+    (1..=charges).for_each(|n| chain.post(generate::charge(5, n)));
+    chain
+}
+
+/// Each charge exactly once, in order, with the content that it ought to have.
+fn assert_posted_once(chain: &Chain, settings: &Settings) {
+    let posted: Vec<_> = chain
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            SimEvent::Posted { number, content, .. } => Some((*number, content.clone())),
+            _ => None,
+        })
+        .collect();
+    let wanted: Vec<_> = (1..)
+        .zip(&chain.rows)
+        .map(|(number, row)| (number, record::content(&row.charge, settings).unwrap()))
+        .collect();
+    assert_eq!(posted, wanted, "{}", chain.label);
+    assert!(chain.rows.iter().all(|row| row.outcome == Some(Outcome::Posted)), "{}", chain.label);
+    let wrong = |event: &SimEvent| {
+        matches!(
+            event,
+            SimEvent::Conflict { .. } | SimEvent::Gap { .. } | SimEvent::Reordered { .. }
+        )
+    };
+    assert_eq!(chain.count(wrong), 0, "{}: {:?}", chain.label, chain.events);
+}
+
+#[test]
+fn a_record_takes_a_bid_and_a_text() {
+    let settings = Settings::default();
+    let mut chain = chain(settings, 2);
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_posted_once(&chain, &settings);
+    let bytes: Vec<_> = chain.frames.iter().map(|(_, bytes)| bytes.clone()).collect();
+    let text = |row: usize| {
+        let text = &chain.rows[row].number.as_ref().unwrap().1;
+        crate::bid::frame(settings.check, text)
+    };
+    let (enq, ack) = (&b"\x05"[..], &b"\x06"[..]);
+    assert_eq!(bytes, [enq, ack, &text(0), ack, enq, ack, &text(1), ack]);
+    assert!(text(0).starts_with(b"\x02001A HTL 01/01"));
+    assert!(chain.now < Duration::from_secs(2), "{:?}", chain.now);
+}
+
+#[test]
+fn every_setting_works_at_both_ends() {
+    for (key, value) in [
+        ("check", "sum"),
+        ("check", "sum2"),
+        ("seq", "n4"),
+        ("reset", "6h"),
+        ("eot", "yes"),
+        ("dialled_width", "15"),
+        ("station", "left"),
+    ] {
+        let mut settings = Settings::default();
+        settings.set(key, value).unwrap();
+        let mut chain = chain(settings, 5);
+        chain.run(HOUR, Chain::is_all_settled);
+        assert_posted_once(&chain, &settings);
+    }
+}
+
+#[test]
+fn numbers_begin_again_at_midnight() {
+    let mut settings = Settings::default();
+    settings.set("reset", "midnight").unwrap();
+    let mut chain = chain(settings, 3);
+    chain.run(HOUR, Chain::is_all_settled);
+    chain.now = 24 * HOUR;
+    (4..=5).for_each(|n| chain.post(generate::charge(5, n)));
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_posted_once(&chain, &settings);
+    let text = |row: usize| chain.rows[row].number.clone().unwrap().1;
+    assert!(text(2).starts_with(b"003A") && text(3).starts_with(b"001A"), "{:?}", chain.rows);
+}
+
+#[test]
+fn a_charge_that_does_not_fit_is_refused_and_leaves_no_gap() {
+    let settings = Settings::default();
+    let mut chain = chain(settings, 1);
+    chain.post(crate::Charge { amount: 100_000, ..generate::charge(5, 2) });
+    chain.post(generate::charge(5, 3));
+    chain.run(HOUR, Chain::is_all_settled);
+    let outcomes: Vec<_> = chain.rows.iter().map(|row| row.outcome.unwrap()).collect();
+    assert_eq!(outcomes, [Outcome::Posted, Outcome::Refused, Outcome::Posted]);
+    assert_eq!(chain.count(|event| matches!(event, SimEvent::Gap { .. })), 0);
+    assert_eq!(chain.count(|event| matches!(event, SimEvent::Posted { .. })), 2);
+}
+
+#[test]
+fn f8_giving_up_is_counted_and_the_same_record_comes_again() {
+    let settings = Settings::default();
+    let mut chain = chain(settings, 1);
+    chain.billing.misbehave(Misdeed::Nak { count: 3 }, Duration::ZERO);
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_posted_once(&chain, &settings);
+    assert_eq!(
+        chain.notices.iter().filter(|n| **n == Notice::GaveUp { number: Some(1) }).count(),
+        1
+    );
+    assert!(chain.notices.contains(&Notice::Sending { number: 1, attempt: 4 }));
+    // Two pauses of 3 s between three texts, then the wait.
+    assert!(chain.now > Duration::from_secs(36) && chain.now < Duration::from_secs(40));
+}
+
+#[test]
+fn f3_a_lost_ack_brings_the_record_again_and_it_is_posted_once() {
+    let settings = Settings::default();
+    let mut chain = chain(settings, 2);
+    chain.billing.misbehave(Misdeed::DropAnswers { count: 2 }, Duration::ZERO);
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_posted_once(&chain, &settings);
+    assert_eq!(chain.count(|event| *event == SimEvent::Repeated { number: 1 }), 2);
+    assert!(chain.now > Duration::from_secs(22) && chain.now < Duration::from_secs(25));
+}
+
+#[test]
+fn late_answers_lose_and_double_nothing() {
+    for by in [1, 4, 6, 10, 12, 14, 25] {
+        for misdeed in [
+            Misdeed::LateEnq { count: 3, by: Duration::from_secs(by) },
+            Misdeed::DelayAnswers { count: 3, by: Duration::from_secs(by) },
+        ] {
+            let settings = Settings::default();
+            let mut chain = chain(settings, 6);
+            chain.billing.misbehave(misdeed, Duration::ZERO);
+            chain.run(HOUR, Chain::is_all_settled);
+            assert_posted_once(&chain, &settings);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_every_byte_loses_and_doubles_nothing() {
+    let settings = Settings::default();
+    let mut whole = chain(settings, 3);
+    whole.run(HOUR, Chain::is_all_settled);
+    for at in 0..=whole.bytes {
+        for pause in [0, 3, 200, 4000, 30_000].map(Duration::from_millis) {
+            for lost_store in [false, true] {
+                let mut chain = chain(settings, 3);
+                chain.label = format!("killed at {at}, pause {pause:?}, lost {lost_store}");
+                chain.run(HOUR, |chain| chain.bytes >= at);
+                chain.kill(pause);
+                if lost_store {
+                    chain.lose_store();
+                }
+                chain.run(HOUR, Chain::is_all_settled);
+                assert_posted_once(&chain, &settings);
+                let doubled = chain.count(|event| matches!(event, SimEvent::Repeated { .. }));
+                assert_eq!(doubled, 0, "{}: {:?}", chain.label, chain.frames);
+            }
+        }
+    }
+}
+
+#[test]
+fn f4_the_first_byte_after_a_takeover_is_a_harmless_bid() {
+    let settings = Settings::default();
+    let mut chain = chain(settings, 2);
+    chain.run(HOUR, Chain::is_all_settled);
+    chain.frames.clear();
+    chain.post(generate::charge(5, 3));
+    chain.kill(Duration::from_secs(1));
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_eq!(chain.frames[0], (true, bytes::Bytes::from_static(b"\x05")));
+    assert_posted_once(&chain, &settings);
+}
+
+#[test]
+fn a_lossy_line_makes_progress() {
+    let settings = Settings::default();
+    for seed in 0..60 {
+        let mut chain = chain(settings, 20);
+        chain.label = format!("seed {seed}");
+        chain.noise = Some((Draw::new(seed, 0), 5));
+        chain.run(20 * HOUR, Chain::is_all_settled);
+        assert_posted_once(&chain, &settings);
+    }
+}
