@@ -68,6 +68,9 @@ pub enum Command {
     /// Guard a payload; a node starts this itself
     #[command(hide = true)]
     Guard(GuardArgs),
+    /// Be the gateway of a billing line; a guard starts this as its payload
+    #[command(hide = true)]
+    Gateway(GatewayArgs),
     /// Print shell completions
     #[command(hide = true)]
     Completions {
@@ -169,9 +172,19 @@ pub struct GuardArgs {
     /// The descriptor of the socket to the node
     #[arg(long)]
     pub control: RawFd,
+    /// A descriptor of the node's standard output, for a payload that prints there
+    #[arg(long)]
+    pub output: Option<RawFd>,
     /// The payload
     #[arg(last = true, required = true)]
     pub payload: Vec<OsString>,
+}
+
+/// Arguments of `gateway`.
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    /// What it is to be, as JSON
+    pub job: String,
 }
 
 impl SocketArgs {

@@ -9,6 +9,7 @@ use daemon::{CancellationToken, Exit, Failure, OrExit, RequestError};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::billing::process;
 use crate::cli::{
     Cli, Command, GuardArgs, HandoverArgs, MaintenanceArgs, RunArgs, SocketArgs, StatusArgs, Switch,
 };
@@ -39,6 +40,7 @@ pub fn main(cli: Cli) -> Result<ExitCode, Failure> {
             print(&summary::render(&Config::look_at(&file)?)).map(done)
         }
         Some(Command::Guard(args)) => run_guard(args).map(done),
+        Some(Command::Gateway(args)) => process::run(&args.job).map(done),
         Some(Command::Completions { shell }) => {
             program::completions::<Cli>(shell);
             Ok(ExitCode::SUCCESS)
@@ -117,7 +119,8 @@ fn refuse(reasons: &[String]) {
 fn run_guard(args: GuardArgs) -> Result<(), Failure> {
     let mut payload = args.payload.into_iter();
     let program = payload.next().ok_or("no payload").or_exit(Exit::Usage)?;
-    guard::run(args.control, Exec::new(program, payload.collect())).or_exit(Exit::OsError)
+    guard::run(args.control, args.output, Exec::new(program, payload.collect()))
+        .or_exit(Exit::OsError)
 }
 
 fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {

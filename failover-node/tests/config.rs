@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use daemon::config::ConfigErrors;
+use failover_node::billing::options::Job;
 use failover_node::component::{Bridge, Door, ExecMode, Stream};
 use failover_node::config::{Config, summary};
 use failover_node::core::Behaviour;
@@ -83,6 +84,12 @@ fn the_documented_file_is_right_and_its_values_are_the_defaults_it_states() {
     let bridge =
         Bridge { door: Door::Pty("/run/linekeeper/minibar".into()), stream: Stream::default() };
     assert_eq!(of(&documented.options.lines[2]), Some(PayloadOptions::Bridge(bridge)));
+    let Some(PayloadOptions::Billing(phones)) = of(&documented.options.lines[3]) else { panic!() };
+    let bare = "billing = \"hx\"\nstore = \"/var/lib/linekeeper/billing.db\"";
+    let bare = parse(&SMALLEST.replace("command = [\"/bin/true\"]", bare)).unwrap();
+    let Some(PayloadOptions::Billing(usual)) = of(&bare.options.lines[0]) else { panic!() };
+    assert_eq!(phones.job.settings, [("check".to_owned(), "xor".to_owned())]);
+    assert_eq!(Job { settings: Vec::new(), ..phones.job }, usual.job);
     // Of the check only the command is an example.
     let bare = format!("{SMALLEST}\n[check]\ncommand = [\"/usr/local/bin/fit\"]\n");
     assert_eq!(documented.options.check, parse(&bare).unwrap().options.check);
@@ -114,7 +121,7 @@ fn every_key_is_in_the_documented_file() {
     let lists: Vec<_> = errors.iter().filter_map(|e| e.message.split_once("it has: ")).collect();
     assert_eq!(lists.len(), 1 + tables.len());
     for key in lists.iter().flat_map(|(_, keys)| keys.split(", ")) {
-        let said = [format!("\n{key} = "), format!("\n# {key} = "), format!("[{key}]")];
+        let said = ["\n{} = ", "\n# {} = ", "[{}]", ".{}]"].map(|form| form.replace("{}", key));
         assert!(said.iter().any(|said| documented.contains(said)), "{key} is not explained");
     }
 }
@@ -197,6 +204,7 @@ command = ["/bin/true", "2"]
     let mode = |line: &LineOptions| match line.payload.clone().unwrap() {
         PayloadOptions::Exec(exec) => format!("{:?}", exec.mode),
         PayloadOptions::Bridge(bridge) => format!("{bridge:?}"),
+        PayloadOptions::Billing(billing) => billing.job.dialect,
     };
     assert_eq!(mode(&options.lines[0]), "Stream(Stream { gap: 0ns })");
     assert!(mode(&options.lines[1]).contains("127.0.0.1:4001"));

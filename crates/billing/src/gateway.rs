@@ -119,7 +119,7 @@ pub enum Posting {
 }
 
 /// A handler's reply to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// It was done.
     Ok,

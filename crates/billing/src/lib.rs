@@ -15,7 +15,7 @@
 //! - [`charge`]: what is to be posted, in no dialect yet.
 //! - [`ledger`]: what nodes must know of each other's numbers.
 //!
-//! The dialects:
+//! The dialects, which [`dialect`] knows by name:
 //! - [`numbered`]: the lab's own dialect, readable on the wire; every answer is a pure function of
 //!   its record, so that a judge can say exactly what must come back.
 //! - [`cdr`]: call records of a telephone exchange, one way, any column layout.
@@ -29,6 +29,7 @@ pub mod billing_end;
 pub mod cdr;
 pub mod charge;
 pub mod civil;
+pub mod dialect;
 pub mod engine;
 pub mod gateway;
 pub mod hx;
@@ -39,6 +40,7 @@ pub mod settings;
 pub use billing_end::{BillingEnd, Misdeed, SimEvent};
 pub use charge::Charge;
 pub use civil::{Civil, WallClock};
+pub use dialect::{Dialect, DialectError};
 pub use engine::{LinkEngine, Transmit};
 pub use gateway::{Gateway, LineNews, Notice, Outcome, Output, Posting, Reply, Resume, Write};
 pub use ledger::Ledger;

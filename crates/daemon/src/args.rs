@@ -17,6 +17,7 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return Err(TIME_HELP.to_owned()),
     };
     let number: f64 = number.parse().map_err(|_| TIME_HELP.to_owned())?;
@@ -57,7 +58,7 @@ fn name_of<N: FromStr>(host: &str) -> Option<N> {
     host.parse().or_else(|_| label.parse()).ok()
 }
 
-const TIME_HELP: &str = "give a number and a unit: ms, s, m or h, as in 500ms or 2s";
+const TIME_HELP: &str = "give a number and a unit: ms, s, m, h or d, as in 500ms or 2s";
 /// Keeps sums of times far from overflow.
 const MAX_TIME: Duration = Duration::from_secs(1000 * 86_400);
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";

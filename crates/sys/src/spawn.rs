@@ -68,25 +68,29 @@ pub fn new_session() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor from `first` on, but `keep`: what was inherited by mistake. Call it at
-/// the start of a process, before anything is opened.
+/// Closes every descriptor from `first` on, but those in `keep`: what was inherited by mistake. Call
+/// it at the start of a process, before anything is opened.
 ///
 /// # Errors
 /// The kernel is older than 5.9.
-pub fn close_others(first: RawFd, keep: RawFd) -> io::Result<()> {
-    for (from, to) in
-        [(first, keep.saturating_sub(1)), (first.max(keep.saturating_add(1)), RawFd::MAX)]
-    {
-        if from > to || to < 0 {
-            continue;
-        }
-        // SAFETY: the caller is at its process's start, so no value owns any of them.
-        let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
+pub fn close_others(first: RawFd, keep: &[RawFd]) -> io::Result<()> {
+    let mut keep = keep.to_vec();
+    keep.sort_unstable();
+    let mut from = first;
+    for kept in keep.into_iter().filter(|kept| *kept >= first) {
+        close_range(from, kept - 1)?;
+        from = kept.saturating_add(1);
     }
-    Ok(())
+    close_range(from, RawFd::MAX)
+}
+
+fn close_range(from: RawFd, to: RawFd) -> io::Result<()> {
+    if from > to {
+        return Ok(());
+    }
+    // SAFETY: the caller is at its process's start, so no value owns any of them.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Puts off, for as long as this process runs, the signals by which a process is asked to end, so
@@ -168,7 +172,7 @@ mod tests {
         assert!(inherited(stray.as_raw_fd()).is_err(), "ours, not the parent's");
         let mut stream = UnixStream::from(inherited(number).unwrap());
         // Only this thread matters from here on; the process ends before anything is dropped.
-        close_others(3, number).unwrap();
+        close_others(3, &[number]).unwrap();
         let open: Vec<RawFd> = (3..64)
             .filter(|fd| std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok())
             .collect();

@@ -1,5 +1,24 @@
-//! Billing: what the built-in payload keeps, and the commands that show it and add to it.
+//! The built-in payload of a billing line: the gateway's end of a dialect, backed by a store; and the
+//! commands about it.
 //!
+//! It is this binary run again, below the guard, as a payload that knows frames. The node's loop
+//! never waits for its disk, and what ends any payload ends this one.
+//!
+//! - [`options`]: what it is told
 //! - [`store`]: what came from the line and what is to be posted, durable
+//! - [`session`]: the gateway between the node's frames and the store's writes
+//! - `note`: the envelope of what a successor reads
+//! - `handler`: what happens with records once they are durable
+//! - `wall`: the clock on the wall
+//! - `pipes`, `notices`: the way to the node, and to its log
+//! - [`process`]: the process and its loop
 
+pub(crate) mod handler;
+pub(crate) mod note;
+pub(crate) mod notices;
+pub mod options;
+pub(crate) mod pipes;
+pub mod process;
+pub mod session;
 pub mod store;
+pub(crate) mod wall;

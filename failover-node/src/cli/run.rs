@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use billing::Dialect;
 use clap::{Args, ValueEnum};
 use daemon::args::host_name;
 use daemon::{Exit, Failure, LogFormat, OrExit};
@@ -12,7 +13,8 @@ use sys::InterfaceName;
 use wire::{Key, Name};
 
 use super::STATUS_VARIABLE;
-use crate::component::{Bridge, Door, Exec, ExecMode, PayloadOptions, Stream};
+use crate::billing::options::{HandlerOptions, Job, USUAL_RETAIN};
+use crate::component::{Billing, Bridge, Door, Exec, ExecMode, PayloadOptions, Stream};
 use crate::config::{Config, commands, values};
 use crate::core::config::Membership;
 use crate::core::{Behaviour, Profile};
@@ -122,6 +124,26 @@ pub struct RunArgs {
     #[arg(long, value_name = "DOOR", value_parser = values::door,
           conflicts_with_all = ["payload", "payload_mode"], help_heading = "Payload")]
     pub bridge: Option<Door>,
+    /// Instead of COMMAND, be the gateway of a billing line that speaks this dialect: cable, cdr,
+    /// fias or hx
+    #[arg(long, value_name = "DIALECT", requires = "store", help_heading = "Payload",
+          conflicts_with_all = ["payload", "payload_mode", "bridge"])]
+    pub billing: Option<String>,
+    /// Keep records and charges in this SQLite file, on a disk of this host
+    #[arg(long, value_name = "FILE", requires = "billing", help_heading = "Payload")]
+    pub store: Option<PathBuf>,
+    /// All nodes of the group use this very store: they are on one host
+    #[arg(long, requires = "billing", help_heading = "Payload")]
+    pub shared: bool,
+    /// What happens with records once they are durable: store (nothing more), stdout (JSON lines
+    /// there), or a program by its path that reads JSON lines and answers each [default: store]
+    #[arg(long, value_name = "WHAT", requires = "billing", value_parser = values::handler,
+          help_heading = "Payload")]
+    pub handler: Option<HandlerOptions>,
+    /// A setting of the dialect, as check=none; once for each. See docs, or give a wrong one
+    #[arg(long, value_name = "KEY=VALUE", requires = "billing", value_parser = values::setting,
+          help_heading = "Payload")]
+    pub setting: Vec<(String, String)>,
 
     /// Answer `failover-node status` and the like on this Unix socket [default:
     /// /run/linekeeper/failover-node.status, if that directory is there]
@@ -240,9 +262,16 @@ impl RunArgs {
             let bridge = Bridge { door: door.clone(), stream: Stream::default() };
             return Ok(Some(PayloadOptions::Bridge(bridge)));
         }
+        if let Some(dialect) = &self.billing {
+            return self.gateway(dialect).map(Some);
+        }
         let Some(program) = self.payload.first() else {
             let observes = self.member == Member::Observer;
-            return if observes { Ok(None) } else { Err(missing("-- COMMAND, or --bridge,")) };
+            return if observes {
+                Ok(None)
+            } else {
+                Err(missing("-- COMMAND, or --bridge or --billing,"))
+            };
         };
         let mut exec = Exec::new(program.clone(), self.payload[1..].to_vec());
         exec.mode = match self.payload_mode {
@@ -251,6 +280,25 @@ impl RunArgs {
             PayloadMode::Pty => ExecMode::Pty(Stream::default()),
         };
         Ok(Some(PayloadOptions::Exec(exec)))
+    }
+}
+
+impl RunArgs {
+    fn gateway(&self, dialect: &str) -> Result<PayloadOptions, Failure> {
+        Dialect::named(dialect, &self.setting)
+            .map_err(|error| format!("--billing: {error}"))
+            .or_exit(Exit::Usage)?;
+        let store = given(&self.store, "--store")?;
+        let job = Job {
+            dialect: dialect.to_owned(),
+            settings: self.setting.clone(),
+            // The gateway's process may stand elsewhere.
+            store: std::path::absolute(&store).unwrap_or(store),
+            shared: self.shared,
+            handler: self.handler.clone().unwrap_or_default(),
+            retain: USUAL_RETAIN,
+        };
+        Ok(PayloadOptions::Billing(Billing::new(job)))
     }
 }
 
@@ -282,7 +330,7 @@ fn read_key(path: &Path) -> Result<Key, Failure> {
 }
 
 /// The flags of a node without a file.
-const ONE_LINE: [&str; 22] = [
+const ONE_LINE: [&str; 27] = [
     "group",
     "line",
     "key_file",
@@ -303,6 +351,11 @@ const ONE_LINE: [&str; 22] = [
     "after_stop",
     "payload_mode",
     "bridge",
+    "billing",
+    "store",
+    "shared",
+    "handler",
+    "setting",
     "events",
     "payload",
 ];

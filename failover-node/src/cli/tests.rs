@@ -71,7 +71,10 @@ fn a_node_may_have_peers_a_bridge_or_no_payload_at_all() {
     assert_eq!(observer.behaviour.membership, Membership::Observer);
     let failure = options("").unwrap_err();
     assert_eq!(failure.exit, Exit::Usage);
-    assert!(failure.message.contains("-- COMMAND, or --bridge, is missing"), "{failure}");
+    assert!(
+        failure.message.contains("-- COMMAND, or --bridge or --billing, is missing"),
+        "{failure}"
+    );
     let hooked = options("--check /c --before-serve /b --after-stop /s -- cmd").unwrap();
     assert_eq!(hooked.check.unwrap().command, ["/c"]);
     assert_eq!(hooked.hooks.before_serve[0].command, ["/b"]);

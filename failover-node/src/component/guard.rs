@@ -24,11 +24,14 @@ use super::message::{self, Ending, News, Order};
 ///
 /// # Errors
 /// The process could not be made a guard; no payload was started.
-pub fn run(control: RawFd, exec: Exec) -> io::Result<()> {
+pub fn run(control: RawFd, output: Option<RawFd>, exec: Exec) -> io::Result<()> {
     // Started by way of /proc/self/exe, it would be listed as "exe". No reason to fail.
     let _ = std::fs::write("/proc/self/comm", NAME);
     let control = spawn::inherited(control)?;
-    spawn::close_others(FIRST_INHERITED, control.as_raw_fd())?;
+    let output = output.map(spawn::inherited).transpose()?;
+    let kept = [Some(control.as_raw_fd()), output.as_ref().map(AsRawFd::as_raw_fd)];
+    let kept: Vec<_> = kept.into_iter().flatten().collect();
+    spawn::close_others(FIRST_INHERITED, &kept)?;
     spawn::hold_off_signals()?;
     spawn::new_session()?;
     process::become_subreaper()?;
@@ -39,6 +42,7 @@ pub fn run(control: RawFd, exec: Exec) -> io::Result<()> {
         received: Vec::new(),
         waiter: Waiter::new()?,
         exec,
+        output,
         lease_until: None,
         payload: Payload::None,
     };
@@ -54,6 +58,8 @@ struct Guard {
     received: Vec<u8>,
     waiter: Waiter,
     exec: Exec,
+    /// The node's standard output, for a payload that prints there.
+    output: Option<OwnedFd>,
     lease_until: Option<Time>,
     payload: Payload,
 }
@@ -150,7 +156,7 @@ impl Guard {
         if !leased {
             return self.tell(News::Gone(Ending::NeverRan));
         }
-        let started = self.exec.start(epoch).and_then(|child| {
+        let started = self.exec.start(epoch, self.output.as_ref()).and_then(|child| {
             let pid = child.id();
             // The child is reaped by number, so the `Child` is not needed; dropping it ends nothing.
             Ok((pid, process::open_pidfd(pid)?))

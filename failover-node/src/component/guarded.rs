@@ -39,7 +39,7 @@ impl Guarded {
     ) -> io::Result<Self> {
         let (control, guards) = StdStream::pair()?;
         control.set_nonblocking(true)?;
-        let mut command = exec.guard_command(guards.into(), streams);
+        let mut command = exec.guard_command(guards.into(), streams)?;
         command.envs(environment.iter().copied());
         // Dropped after it: only the guard may hold its ends of the pipes.
         let guard = tokio::process::Command::from(command).spawn()?;

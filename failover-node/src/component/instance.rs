@@ -91,6 +91,7 @@ impl Instance {
     ) -> io::Result<Self> {
         let (host, feed) = match options {
             PayloadOptions::Exec(exec) => start_guard(exec, environment)?,
+            PayloadOptions::Billing(billing) => start_guard(&billing.exec()?, environment)?,
             PayloadOptions::Bridge(Bridge { door, stream }) => {
                 let stream = Streamed::door(*stream, Door::new(door.clone())?)?;
                 (Host::Here(Here::default()), Feed::Stream(Box::new(stream)))

@@ -26,4 +26,4 @@ pub(crate) mod stream;
 pub(crate) mod streamed;
 
 pub use exec::Exec;
-pub use options::{Bridge, Door, ExecMode, PayloadOptions, Stream};
+pub use options::{Billing, Bridge, Door, ExecMode, PayloadOptions, Stream};

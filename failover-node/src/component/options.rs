@@ -1,11 +1,13 @@
 //! What a coordinator runs for a line.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::exec::Exec;
+use super::exec::{Exec, OWN_BINARY};
+use crate::billing::options::{HandlerOptions, Job};
 
 /// What a coordinator runs for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,36 @@ pub enum PayloadOptions {
     Exec(Exec),
     /// A door to the line for other programs.
     Bridge(Bridge),
+    /// The gateway of a billing line, built in.
+    Billing(Billing),
+}
+
+/// The gateway of a billing line. It runs as a process of its own below the guard, like any
+/// program, so that a slow disk never holds up heartbeats and renewals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Billing {
+    /// What it does.
+    pub job: Job,
+    /// The binary that has the `gateway` and `guard` subcommands: this one, unless a test is the
+    /// host.
+    pub binary: PathBuf,
+}
+
+impl Billing {
+    /// From what it is to do.
+    pub fn new(job: Job) -> Self {
+        Self { job, binary: OWN_BINARY.into() }
+    }
+
+    /// As the program that it is.
+    pub(crate) fn exec(&self) -> io::Result<Exec> {
+        let job = serde_json::to_string(&self.job)?;
+        let arguments = vec!["gateway".into(), job.into()];
+        let mut exec = Exec::new(self.binary.clone().into(), arguments);
+        exec.guard = self.binary.clone();
+        exec.prints = self.job.handler == HandlerOptions::Stdout;
+        Ok(exec)
+    }
 }
 
 /// How a program takes part.

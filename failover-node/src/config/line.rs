@@ -7,8 +7,8 @@ use daemon::config::values::{Placed, choice, command, parsed, text};
 use daemon::config::{Findings, Section};
 use wire::Name;
 
-use super::values;
-use crate::component::{Bridge, Exec, ExecMode, PayloadOptions, Stream};
+use super::{billing, values};
+use crate::component::{Billing, Bridge, Exec, ExecMode, PayloadOptions, Stream};
 use crate::core::config::{MAX_LINES, Membership};
 use crate::driver::LineOptions;
 
@@ -65,11 +65,29 @@ fn one<'t>(
     let mode = section.read(findings, "mode", choice(&words));
     let gap = section.read(findings, "gap", |value| values::gap(text(value)?));
     let door = section.read(findings, "bridge", |value| values::door(text(value)?));
+    let billing = billing::Keys::read(&mut section, findings);
     let has = |key| section.has(key);
+    let ways = ["command", "bridge", "billing"].into_iter().filter(|key| has(key)).count();
+    for key in ["store", "shared", "handler", "retain", "settings"] {
+        if has(key) && !has("billing") {
+            let message = format!("{key}: it goes with `billing`, the built-in gateway");
+            findings.add(&section.place_of(key), message);
+        }
+    }
     let payload = match (has("command"), has("bridge")) {
-        (true, true) => Err(("give the line `command` or `bridge`, not both", place)),
+        _ if ways > 1 => Err(("give the line one of `command`, `bridge` and `billing`", place)),
+        _ if has("billing") && has("mode") => {
+            Err(("mode: it goes with `command`", section.place_of("mode")))
+        }
+        _ if has("billing") && has("gap") => {
+            Err(("gap: it goes with `command` and `bridge`", section.place_of("gap")))
+        }
+        _ if has("billing") => Ok(billing
+            .job(&section, findings)
+            .map(|job| PayloadOptions::Billing(Billing::new(job)))),
         (false, false) if !observes => Err((
-            "give the line what its coordinator runs: `command`, or `bridge` for other programs",
+            "give the line what its coordinator runs: `command`, `bridge` for other programs, or \
+             `billing`",
             place,
         )),
         (false, false) => Ok(None),
@@ -80,7 +98,7 @@ fn one<'t>(
             let message = "gap: a framed payload makes its records itself; for mode stream or pty";
             Err((message, section.place_of("gap")))
         }
-        (true, false) => Ok(command.and_then(|words| exec(words, mode, stream(gap)))),
+        (true, _) => Ok(command.and_then(|words| exec(words, mode, stream(gap)))),
         (false, true) => {
             let bridge = |door| PayloadOptions::Bridge(Bridge { door, stream: stream(gap) });
             Ok(door.map(bridge))

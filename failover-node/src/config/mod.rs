@@ -4,6 +4,7 @@
 //! - `node`: the keys of `[node]`
 //! - `network`: the keys of `[[network]]`
 //! - `line`: the keys of `[[line]]`
+//! - `billing`: those of a line with the built-in gateway
 //! - `commands`: the keys of `[check]` and `[[hook]]`
 //! - [`keys`]: where keys come from
 //! - [`values`]: what the texts in it mean
@@ -14,6 +15,7 @@
 //! `docs/failover-node.toml`.
 
 mod advice;
+mod billing;
 pub(crate) mod commands;
 pub mod file;
 pub mod keys;

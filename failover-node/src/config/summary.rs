@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 
 use super::file::Config;
 use super::values::door_text;
-use crate::component::{ExecMode, PayloadOptions};
+use crate::component::{Billing, ExecMode, PayloadOptions};
 use crate::driver::report::member_word;
 use crate::driver::{Check, Hook, LineOptions, Network};
 
@@ -38,6 +38,14 @@ fn lines(lines: &[LineOptions]) -> Table {
 fn payload_text(payload: &PayloadOptions) -> String {
     match payload {
         PayloadOptions::Bridge(bridge) => format!("bridge {}", door_text(&bridge.door)),
+        PayloadOptions::Billing(Billing { job, .. }) => {
+            format!(
+                "billing {}: store {}, handler {}",
+                job.dialect,
+                job.store.display(),
+                job.handler
+            )
+        }
         PayloadOptions::Exec(exec) => {
             let mode = match exec.mode {
                 ExecMode::Framed => "framed",

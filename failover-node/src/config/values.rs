@@ -7,6 +7,7 @@ use std::time::Duration;
 use daemon::args::parse_time_within;
 use sys::InterfaceName;
 
+use crate::billing::options::HandlerOptions;
 use crate::component::Door;
 
 /// A payload must have a chance to acknowledge what it was just given.
@@ -48,6 +49,47 @@ pub fn stall(text: &str) -> Result<Duration, String> {
 /// What to give instead.
 pub fn preempt_after(text: &str) -> Result<Duration, String> {
     parse_time_within(text, SHORTEST_PREEMPT, HOUR * 24)
+}
+
+/// How long rows that are done with are kept, as `90d`.
+///
+/// # Errors
+/// What to give instead.
+pub fn retain(text: &str) -> Result<Duration, String> {
+    parse_time_within(text, HOUR, HOUR * 24 * 1000)
+}
+
+/// A file of the node's own, by its whole path: the node has no directory of its own.
+///
+/// # Errors
+/// What to give instead.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let fine = path.is_absolute() && path.file_name().is_some();
+    fine.then(|| path.to_owned()).ok_or_else(|| "give a file by its whole path, from /".to_owned())
+}
+
+/// A setting of a dialect, as `check=none`.
+///
+/// # Errors
+/// What to give instead.
+pub fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    pair.ok_or_else(|| "give KEY=VALUE, as check=none".to_owned())
+}
+
+/// What happens with records: `store`, `stdout`, or a program.
+///
+/// # Errors
+/// What to give instead.
+pub fn handler(text: &str) -> Result<HandlerOptions, String> {
+    match text {
+        "store" => Ok(HandlerOptions::Store),
+        "stdout" => Ok(HandlerOptions::Stdout),
+        program if program.contains('/') => Ok(HandlerOptions::Exec(vec![program.to_owned()])),
+        _ => Err("give store, stdout, or a program by its path".to_owned()),
+    }
 }
 
 /// The rest that ends a record, as `2ms`; `0s`: each read is one.

@@ -65,6 +65,7 @@ impl Commands {
     pub fn of(options: &Options) -> Self {
         let guard = options.lines.iter().find_map(|line| match &line.payload {
             Some(PayloadOptions::Exec(exec)) => Some(exec.guard.clone()),
+            Some(PayloadOptions::Billing(billing)) => Some(billing.binary.clone()),
             _ => None,
         });
         Self {
