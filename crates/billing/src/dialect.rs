@@ -10,13 +10,15 @@ use crate::charge::Charge;
 use crate::civil::WallClock;
 use crate::gateway::{Gateway, Resume};
 use crate::settings::{Key, SettingError, Settings};
-use crate::{cdr, hx};
+use crate::{cdr, fias, hx};
 
 /// A dialect with its settings.
 #[derive(Debug, Clone)]
 pub enum Dialect {
     /// Call records of a telephone exchange.
     Cdr(cdr::CdrSettings),
+    /// A hotel's property management.
+    Fias(fias::Settings),
     /// Call accounting.
     Hx(hx::Settings),
 }
@@ -34,7 +36,7 @@ pub enum DialectError {
 
 impl Dialect {
     /// All names.
-    pub const NAMES: [&'static str; 2] = ["cdr", "hx"];
+    pub const NAMES: [&'static str; 3] = ["fias", "hx", "cdr"];
 
     /// The dialect `name` with the usual settings but for these.
     ///
@@ -43,6 +45,7 @@ impl Dialect {
     pub fn named(name: &str, settings: &[(String, String)]) -> Result<Self, DialectError> {
         Ok(match name {
             "cdr" => Self::Cdr(set(settings)?),
+            "fias" => Self::Fias(set(settings)?),
             "hx" => Self::Hx(set(settings)?),
             _ => return Err(DialectError::Unknown(name.chars().take(40).collect())),
         })
@@ -52,6 +55,7 @@ impl Dialect {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Cdr(_) => cdr::CdrSettings::DIALECT,
+            Self::Fias(_) => fias::Settings::DIALECT,
             Self::Hx(_) => hx::Settings::DIALECT,
         }
     }
@@ -60,19 +64,21 @@ impl Dialect {
     pub fn keys(&self) -> &'static [Key] {
         match self {
             Self::Cdr(_) => cdr::CdrSettings::KEYS,
+            Self::Fias(_) => fias::Settings::KEYS,
             Self::Hx(_) => hx::Settings::KEYS,
         }
     }
 
     /// Whether its gateway posts charges.
     pub fn posts(&self) -> bool {
-        matches!(self, Self::Hx(_))
+        matches!(self, Self::Fias(_) | Self::Hx(_))
     }
 
     /// The gateway's end.
     pub fn gateway(&self, resume: Resume, now: Duration) -> Box<dyn Gateway> {
         match self.clone() {
             Self::Cdr(settings) => Box::new(cdr::Collector::new(&settings, resume, now)),
+            Self::Fias(settings) => Box::new(fias::Gateway::new(settings, resume, now)),
             Self::Hx(settings) => Box::new(hx::Gateway::new(settings, resume, now)),
         }
     }
@@ -81,6 +87,7 @@ impl Dialect {
     pub fn billing_end(&self, seed: u64, wall: WallClock, now: Duration) -> Box<dyn BillingEnd> {
         match self.clone() {
             Self::Cdr(settings) => Box::new(cdr::Exchange::new(settings, seed, wall, now)),
+            Self::Fias(settings) => Box::new(fias::Pms::new(settings, seed, wall, now)),
             Self::Hx(settings) => Box::new(hx::Billing::new(settings, seed, wall, now)),
         }
     }
@@ -92,6 +99,7 @@ impl Dialect {
     /// The charge does not fit the dialect's record; why, as a fragment that names the field.
     pub fn content(&self, charge: &Charge) -> Result<Option<Bytes>, String> {
         match self {
+            Self::Fias(_) => Ok(Some(fias::record::content(&fias::posting::charge(charge, 1)))),
             Self::Hx(settings) => {
                 hx::record::content(charge, settings).map(Some).map_err(|misfit| misfit.to_string())
             }
@@ -103,6 +111,7 @@ impl Dialect {
     /// digits, its content its own. `None`: the dialect posts nothing.
     pub fn charge(&self, seed: u64, n: u64) -> Option<Charge> {
         match self {
+            Self::Fias(_) => Some(fias::generate::charge(seed, n)),
             Self::Hx(_) => Some(hx::generate::charge(seed, n)),
             Self::Cdr(_) => None,
         }
@@ -143,7 +152,7 @@ mod tests {
             let pair = (key.to_owned(), "nonsense".to_owned());
             Dialect::named(name, &[pair]).unwrap_err().to_string()
         };
-        assert!(error("morse", "key").starts_with("`morse` is no dialect; there are c"));
+        assert!(error("morse", "key").starts_with("`morse` is no dialect; there are f"));
         assert!(error("hx", "colour").starts_with("hx has no setting `colour`; it has "));
         assert!(error("hx", "check").starts_with("check: `nonsense` is none of its values: "));
     }

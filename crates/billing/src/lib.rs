@@ -16,6 +16,7 @@
 //! - [`ledger`]: what nodes must know of each other's numbers.
 //!
 //! The dialects, which [`dialect`] knows by name:
+//! - [`fias`]: charges to hotel guests, by the published specification of a hotel system.
 //! - [`numbered`]: the lab's own dialect, readable on the wire; every answer is a pure function of
 //!   its record, so that a judge can say exactly what must come back.
 //! - [`cdr`]: call records of a telephone exchange, one way, any column layout.
@@ -31,6 +32,7 @@ pub mod charge;
 pub mod civil;
 pub mod dialect;
 pub mod engine;
+pub mod fias;
 pub mod gateway;
 pub mod hx;
 pub mod ledger;

@@ -1,0 +1,117 @@
+//! The gateway dies at any byte, and the next one goes on.
+#![deny(clippy::disallowed_methods)]
+
+use std::time::Duration;
+
+use super::super::Settings;
+use super::world::{Noise, World};
+use crate::billing_end::SimEvent;
+use crate::gateway::Notice;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// From the first LS to a few charges and guests.
+const CHARGES: u64 = 4;
+const ITEMS: u64 = 6;
+
+fn world() -> World {
+    World::new(Settings::default(), CHARGES, ITEMS)
+}
+
+/// Bytes on the line in an undisturbed conversation.
+fn length() -> u64 {
+    let mut world = world();
+    assert!(world.run(MINUTE));
+    world.ticks
+}
+
+fn assert_no_enq_first(world: &World, from: usize) {
+    let enq = super::super::frame::ENQ;
+    assert_ne!(world.wire.get(from), Some(&enq), "never ENQ first");
+}
+
+#[test]
+fn at_every_byte_of_a_conversation_nothing_is_lost_and_nothing_is_posted_twice() {
+    for tick in 0..length() {
+        let mut world = world();
+        while world.ticks < tick {
+            world.step();
+        }
+        let rest = world.going_out().map_or(0, |(bytes, at)| bytes.len() - at);
+        world.kill();
+        let from = world.wire.len() + rest;
+        assert!(world.run(5 * MINUTE), "killed at byte {tick}: {:?}", world.notices);
+        world.assert_exact(ITEMS);
+        assert_no_enq_first(&world, from);
+        let gave_up = world.noticed(|notice| matches!(notice, Notice::GaveUp { .. }));
+        assert_eq!(gave_up, 0, "killed at byte {tick}");
+        // The next one goes on where the last stood: most often nobody notices anything.
+        assert_eq!(world.count(|event| matches!(event, SimEvent::BadCheck { .. })), 0);
+        assert_eq!(world.count(|event| *event == SimEvent::AnswerReplayed), 0);
+    }
+}
+
+#[test]
+fn killed_again_and_again_it_still_gets_through() {
+    for every in [7, 31, 97, 151, 203] {
+        let mut world = World::new(Settings::default(), 10, 10);
+        let mut next = every;
+        let limit = world.now + 60 * MINUTE;
+        while !world.is_done() && world.now < limit && world.ticks < 40_000 {
+            world.step();
+            if world.ticks >= next {
+                world.kill();
+                next = world.ticks + every;
+            }
+        }
+        // Then it may live.
+        assert!(world.run(60 * MINUTE), "killed every {every} bytes: {:?}", world.notices.last());
+        world.assert_exact(10);
+    }
+}
+
+#[test]
+fn killed_on_a_lossy_line_it_posts_every_charge_once() {
+    for seed in 0..60 {
+        let mut world = World::seeded(Settings::default(), seed, 10, 10);
+        world.noise = Some(Noise::new(seed, 150));
+        let mut next = 50 + seed * 7;
+        for _ in 0..20 {
+            while world.ticks < next && !world.is_done() {
+                world.step();
+            }
+            world.kill();
+            next = world.ticks + 60 + seed * 11 % 300;
+        }
+        assert!(world.run(240 * MINUTE), "seed {seed}: {:?}", world.notices.last());
+        let posted = world.count(|event| matches!(event, SimEvent::Posted { .. }));
+        let conflicts = world.count(|event| matches!(event, SimEvent::Conflict { .. }));
+        assert_eq!((posted, conflicts), (10, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn without_a_note_it_listens_and_then_starts_the_link() {
+    let mut world = world();
+    assert!(world.run(MINUTE));
+    world.lose_note();
+    let (from, lost) = (world.wire.len(), world.now);
+    world.charges += 2;
+    world.begin(false);
+    assert!(world.run(MINUTE));
+    assert_eq!(&world.wire[from..from + 4], b"\x02LS|");
+    assert!(world.now > lost + Duration::from_secs(3));
+    world.assert_exact(ITEMS);
+}
+
+#[test]
+fn a_note_of_somebody_else_counts_as_none() {
+    use super::super::Gateway;
+    use crate::gateway::{Gateway as _, Resume};
+    let note = Some(bytes::Bytes::from_static(b"another dialect's"));
+    let wall = super::world::WALL;
+    let resume = Resume { acked: 5, note, cut: false, last_number: 9, wall };
+    let mut gateway = Gateway::new(Settings::default(), resume, MINUTE);
+    assert_eq!(gateway.poll_event(), Some(Notice::NoteRefused));
+    assert_eq!(gateway.ledger().map(crate::Ledger::last), Some(9));
+    assert_eq!(gateway.poll_timeout(), Some(MINUTE + Duration::from_secs(3)));
+}
