@@ -20,13 +20,14 @@
 //! - [`numbered`]: the lab's own dialect, readable on the wire; every answer is a pure function of
 //!   its record, so that a judge can say exactly what must come back.
 //! - [`cdr`]: call records of a telephone exchange, one way, any column layout.
-//! - [`hx`]: call accounting, HOBIC records; `cable`: generic provisioning, not vendor-exact. Both
+//! - [`hx`]: call accounting, HOBIC records; [`cable`]: generic provisioning, not vendor-exact. Both
 //!   on the link engine [`bid`].
 
 #![deny(clippy::disallowed_methods)]
 
 pub mod bid;
 pub mod billing_end;
+pub mod cable;
 pub mod cdr;
 pub mod charge;
 pub mod civil;

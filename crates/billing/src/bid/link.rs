@@ -26,8 +26,8 @@ pub struct Link {
     state: State,
     /// The text that is being sent or waits for its turn.
     text: Option<Bytes>,
-    /// The next text goes out with a wrong check.
-    spoil: bool,
+    /// Texts that still go out with a wrong check.
+    spoil: u32,
     transmit: Option<Bytes>,
     events: VecDeque<Event>,
     /// Frames taken and frames written, since this value was made.
@@ -86,7 +86,7 @@ impl Link {
         };
         let scan = Scan::new(profile.check, profile.text_silence, at);
         let (transmit, events, timer, held_until) = (None, VecDeque::new(), None, None);
-        let (spoil, taken, written) = (false, 0, 0);
+        let (spoil, taken, written) = (0, 0, 0);
         let deadline = span.map(|span| now + span);
         Some(Self {
             profile,
@@ -179,9 +179,9 @@ impl Link {
         self.state = State { turn, ..State::IDLE };
     }
 
-    /// The next text goes out with a wrong check.
-    pub fn spoil(&mut self) {
-        self.spoil = true;
+    /// The next `count` texts go out with a wrong check.
+    pub fn spoil(&mut self, count: u32) {
+        self.spoil = count;
     }
 
     /// The text of the last event is taken.
@@ -421,7 +421,8 @@ impl Link {
 
     fn send_text(&mut self) {
         let Some(text) = &self.text else { return self.free() };
-        let make = if std::mem::take(&mut self.spoil) { spoiled } else { frame };
+        let make = if self.spoil > 0 { spoiled } else { frame };
+        self.spoil = self.spoil.saturating_sub(1);
         let bytes = make(self.profile.check, text);
         self.state.texts = self.state.texts.saturating_add(1);
         self.events.push_back(Event::Sending);

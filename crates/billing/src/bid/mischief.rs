@@ -13,7 +13,6 @@ use crate::billing_end::Misdeed;
 pub struct Mischief {
     drop: u32,
     nak: u32,
-    corrupt: u32,
     delay: (u32, Duration),
     late: (u32, Duration),
 }
@@ -32,17 +31,15 @@ pub enum Manner {
 }
 
 impl Mischief {
-    /// Takes a misdeed of the link. Others are their dialect's: `false`.
-    pub fn take(&mut self, misdeed: Misdeed) -> bool {
+    /// Takes a misdeed in answering. Others are their dialect's.
+    pub fn take(&mut self, misdeed: Misdeed) {
         match misdeed {
             Misdeed::DropAnswers { count } => self.drop = count,
             Misdeed::Nak { count } => self.nak = count,
-            Misdeed::CorruptCheck { count } => self.corrupt = count,
             Misdeed::DelayAnswers { count, by } => self.delay = (count, by),
             Misdeed::LateEnq { count, by } => self.late = (count, by),
-            _ => return false,
+            _ => {}
         }
-        true
     }
 
     /// How to answer this good text.
@@ -61,11 +58,6 @@ impl Mischief {
     /// How late to answer this bid.
     pub fn on_bid(&mut self) -> Option<Duration> {
         spend(&mut self.late.0).then_some(self.late.1)
-    }
-
-    /// Whether the next text goes out with a wrong check.
-    pub fn on_send(&mut self) -> bool {
-        spend(&mut self.corrupt)
     }
 }
 

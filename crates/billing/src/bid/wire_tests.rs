@@ -176,6 +176,10 @@ impl Chain {
                 self.server.queue.push_back(output);
             }
             self.notices.extend(std::iter::from_fn(|| gateway.poll_event()));
+            // A command of the predecessor's that the store knows and whose handler has not replied.
+            if let Some(number) = gateway.awaits_reply().filter(|_| self.replies.is_empty()) {
+                self.replies.push_back((self.now + self.reply_after, number));
+            }
             if !gateway.wants_charge() {
                 return;
             }
