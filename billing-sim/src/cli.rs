@@ -10,6 +10,7 @@ use daemon::args::parse_time;
 use sys::LineSettings;
 
 use crate::driver::options::Options;
+use crate::journal::args::{REPLAY_EXAMPLES, ReplayArgs, SHOW_EXAMPLES, ShowArgs};
 
 /// A simulated billing system that judges whoever answers it.
 ///
@@ -30,6 +31,12 @@ pub enum Command {
     /// Send records, judge the answers, report
     #[command(after_help = EXIT_STATUS, after_long_help = EXAMPLES)]
     Run(RunArgs),
+    /// Show a journal: bytes and their meaning side by side
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show(ShowArgs),
+    /// Play a journal's bytes again, and compare what comes back
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
     /// List this machine's serial ports
     List(ListArgs),
     /// Print shell completions

@@ -6,6 +6,7 @@
 //!
 //! - [`core`]: generator, judge and run as values, for simulated worlds.
 //! - [`driver`]: the run on a real port and the real clock: [`run()`].
+//! - [`journal`]: every byte of a run in a file; showing it, and playing it back.
 //! - [`table`]: a [`Report`] for people; for machines it is JSON.
 //! - [`cli`]: the command line, from which help, manual page and completions come.
 //! - [`program`]: what the binary does with it.
@@ -13,6 +14,7 @@
 pub mod cli;
 pub mod core;
 pub mod driver;
+pub mod journal;
 pub mod program;
 pub mod table;
 

@@ -16,12 +16,18 @@ use crate::core::event::{Event, Verdict};
 use crate::core::report::Report;
 use crate::driver::options::Shutdown;
 use crate::driver::run::{EVENT_QUEUE, run};
+use crate::journal;
 use crate::table;
 
 /// Does what the command line says; messages go to standard error.
 pub fn main(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Run(args) => return run_and_report(&args),
+        Command::Show(args) => journal::program::run_show(&args),
+        Command::Replay(args) => match journal::program::run_replay(&args) {
+            Ok(exit) => return exit,
+            Err(failure) => Err(failure),
+        },
         Command::List(args) => list(&args),
         Command::Completions { shell } => {
             daemon::program::completions::<Cli>(shell);

@@ -164,7 +164,7 @@ fn help() {
     let mut command = Cli::command().term_width(100);
     command.build();
     check("help.txt", &command.render_long_help().to_string());
-    for name in ["run", "list"] {
+    for name in ["run", "show", "replay", "list"] {
         let sub = command.find_subcommand_mut(name).unwrap();
         check(&format!("help-{name}.txt"), &sub.render_long_help().to_string());
     }
