@@ -120,7 +120,7 @@ impl Parser {
         if frame.at_check {
             let text = frame.bytes.get(1..frame.bytes.len() - 1).unwrap_or_default();
             let good = !frame.damaged && byte == lrc(text);
-            frame.keep(byte);
+            frame.bytes.push(byte);
             return self.finish(good);
         }
         match byte {
@@ -129,14 +129,18 @@ impl Parser {
                 Some(Symbol::Torn { start: torn.start, end: at, bytes: torn.bytes.into() })
             }
             ETX => {
-                frame.keep(byte);
+                frame.bytes.push(byte);
                 frame.at_check = self.check == Check::Lrc;
                 let good = !frame.damaged;
                 if frame.at_check { None } else { self.finish(good) }
             }
             byte => {
-                frame.keep(byte);
-                frame.damaged |= !is_text(byte);
+                // Longer than a record may be: the rest is not kept.
+                let fits = frame.bytes.len() <= MAX_TEXT;
+                frame.damaged |= !fits || !is_text(byte);
+                if fits {
+                    frame.bytes.push(byte);
+                }
                 None
             }
         }
@@ -175,14 +179,5 @@ impl Parser {
 impl Frame {
     fn new(start: u64, began: Duration) -> Self {
         Self { start, began, bytes: vec![STX], damaged: false, at_check: false }
-    }
-
-    /// Keeps the byte if a record may be so long; else the record is none.
-    fn keep(&mut self, byte: u8) {
-        if self.bytes.len() < MAX_FRAME {
-            self.bytes.push(byte);
-        } else {
-            self.damaged = true;
-        }
     }
 }

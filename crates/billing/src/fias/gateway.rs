@@ -12,7 +12,6 @@ use super::posting;
 use super::settings::{Resync, Settings};
 use crate::charge::MAX_KEY;
 use crate::civil::WallClock;
-use crate::engine::LinkEngine;
 use crate::gateway::{LineNews, Notice, Output, Posting, Reply, Resume, Write};
 use crate::ledger::{Ledger, Outstanding};
 
@@ -188,8 +187,8 @@ impl Gateway {
     }
 
     fn flush(&mut self) {
-        while let Some(transmit) = self.link.poll_transmit() {
-            self.output(transmit.bytes);
+        while let Some(bytes) = self.link.poll_transmit() {
+            self.output(bytes);
         }
     }
 
@@ -286,7 +285,7 @@ impl crate::gateway::Gateway for Gateway {
         }
         let seen = usize::try_from(self.link.offset().saturating_sub(offset)).unwrap_or(usize::MAX);
         for byte in bytes.get(seen..).unwrap_or_default() {
-            self.link.handle_bytes(&[*byte], now);
+            self.link.handle_byte(*byte, now);
             self.proceed();
         }
         self.proceed();

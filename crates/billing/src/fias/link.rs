@@ -8,18 +8,17 @@ use bytes::Bytes;
 
 use super::frame::{ACK, ENQ, NAK, Parser, Symbol, encode};
 use super::settings::{Exhausted, Settings};
-use crate::engine::{LinkEngine, Transmit};
 
 /// One end of the link.
 ///
-/// The contract of [`LinkEngine`], and besides:
+/// The contract is that of [`LinkEngine`](crate::LinkEngine), but for two things. Bytes come one by
+/// one, with everything drained in between, since what follows a record depends on its answer. And:
 ///
 /// - A record or an enquiry is answered only by its owner ([`Link::accept`], [`Link::reject`],
 ///   [`Link::repeat`]), so that nothing is confirmed before it is durable.
 /// - Timers for an answer start with [`Link::handle_written`].
 /// - Each transmission is one whole frame. Answers are queued behind the record being sent, so none
 ///   can get inside it.
-/// - `Transmit::ack` is the offset before which all input has been dealt with.
 #[derive(Debug)]
 pub struct Link {
     settings: Settings,
@@ -41,7 +40,7 @@ pub struct Link {
     noise: Option<Noise>,
     queued: u64,
     written: u64,
-    transmits: VecDeque<Transmit>,
+    transmits: VecDeque<Bytes>,
     events: VecDeque<Event>,
 }
 
@@ -280,7 +279,8 @@ impl Link {
         self.forget_answer();
     }
 
-    fn take_byte(&mut self, byte: u8, now: Duration) {
+    /// Takes a byte from the line.
+    pub fn handle_byte(&mut self, byte: u8, now: Duration) {
         // No text has an ENQ: the peer is through with the record and wonders about its answer.
         if byte == ENQ && !self.parser.is_at_check() {
             self.abandon();
@@ -446,8 +446,7 @@ impl Link {
 
     fn transmit(&mut self, bytes: Bytes) {
         self.queued += 1;
-        let ack = Some(self.parser.consumed());
-        self.transmits.push_back(Transmit { bytes, ack });
+        self.transmits.push_back(bytes);
     }
 
     fn forget_answer(&mut self) {
@@ -482,18 +481,9 @@ impl Link {
     fn answer_until(&self) -> Option<Duration> {
         self.outbound.as_ref().and_then(|outbound| outbound.deadline)
     }
-}
 
-impl LinkEngine for Link {
-    type Event = Event;
-
-    fn handle_bytes(&mut self, bytes: &[u8], now: Duration) {
-        for byte in bytes {
-            self.take_byte(*byte, now);
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Duration) {
+    /// Takes notice that the time is `now`; does what fell due.
+    pub fn handle_timeout(&mut self, now: Duration) {
         let is_over = |until: Option<Duration>| until.is_some_and(|until| until <= now);
         if is_over(self.noise_until()) {
             self.flush_noise();
@@ -506,15 +496,18 @@ impl LinkEngine for Link {
         }
     }
 
-    fn poll_transmit(&mut self) -> Option<Transmit> {
+    /// The next frame for the line.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
         self.transmits.pop_front()
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<Duration> {
+    /// When `handle_timeout` is wanted, as time since boot.
+    pub fn poll_timeout(&self) -> Option<Duration> {
         let deadlines = [self.noise_until(), self.record_until(), self.answer_until()];
         deadlines.into_iter().flatten().min()
     }

@@ -13,7 +13,6 @@ use super::settings::Settings;
 use super::{generate, posting};
 use crate::billing_end::{BillingEnd, Misdeed, SimEvent};
 use crate::civil::WallClock;
-use crate::engine::LinkEngine;
 
 mod desk;
 mod faults;
@@ -248,7 +247,7 @@ impl BillingEnd for Pms {
     fn handle_bytes(&mut self, bytes: &[u8], now: Duration) {
         self.now = now;
         for byte in bytes {
-            self.link.handle_bytes(&[*byte], now);
+            self.link.handle_byte(*byte, now);
             self.proceed();
         }
     }
@@ -325,7 +324,7 @@ impl BillingEnd for Pms {
     }
 
     fn poll_transmit(&mut self) -> Option<Bytes> {
-        let bytes = self.link.poll_transmit()?.bytes;
+        let bytes = self.link.poll_transmit()?;
         let is_record = bytes.len() > 1;
         if is_record && self.settings.check == Check::Lrc && self.faults.take_corruption() {
             let mut bytes = BytesMut::from(&bytes[..]);

@@ -85,9 +85,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Twice the time that the longest record takes.
+    /// Twice the time that the longest record takes, but at most 25 s: whoever leaves input
+    /// unacknowledged for 30 s is taken to be stuck.
     pub fn record_time(&self) -> Duration {
-        Duration::from_secs(2 * BITS * MAX_FRAME as u64) / self.baud
+        let twice = Duration::from_secs(2 * BITS * MAX_FRAME as u64) / self.baud;
+        twice.min(MAX_RECORD_TIME)
     }
 
     /// How long after an answer its receiver may still enquire about it: until its last enquiry.
@@ -232,6 +234,7 @@ const KEYS: [Key; 15] = [
 /// Start bit, eight data bits, stop bit.
 const BITS: u64 = 10;
 const SECOND: Duration = Duration::from_secs(1);
+const MAX_RECORD_TIME: Duration = Duration::from_secs(25);
 
 #[cfg(test)]
 mod tests {
@@ -272,5 +275,7 @@ mod tests {
     #[test]
     fn a_record_may_take_twice_as_long_as_the_longest_takes() {
         assert_eq!(Settings::default().record_time().as_millis(), 4172);
+        let slow = Settings { baud: 1200, ..Settings::default() };
+        assert_eq!(slow.record_time().as_secs(), 25);
     }
 }

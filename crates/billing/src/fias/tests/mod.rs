@@ -1,6 +1,12 @@
 //! Stories of both ends.
 #![deny(clippy::disallowed_methods)]
 
+mod bench;
+mod chunks;
 mod conversation;
+mod hazards;
+mod link;
+mod page;
 mod takeover;
+mod vectors;
 mod world;

@@ -120,6 +120,12 @@ pub(super) struct World {
     pub(super) notices: Vec<Notice>,
     pub(super) events: Vec<SimEvent>,
     pub(super) noise: Option<Noise>,
+    /// The gateway hears so many steps late that bytes were written.
+    pub(super) lag: u64,
+    late: VecDeque<(u64, u64)>,
+    /// Timers are looked at with every step.
+    pub(super) is_impatient: bool,
+    steps: u64,
     /// All that came to the billing system.
     pub(super) wire: Vec<u8>,
     /// Bytes on the line so far, in either direction.
@@ -148,6 +154,10 @@ impl World {
             notices: Vec::new(),
             events: Vec::new(),
             noise: None,
+            lag: 0,
+            late: VecDeque::new(),
+            is_impatient: false,
+            steps: 0,
             wire: Vec::new(),
             ticks: 0,
         };
@@ -169,9 +179,12 @@ impl World {
 
     /// The next byte in each direction, or the next timer.
     pub(super) fn step(&mut self) {
+        self.steps += 1;
         let out = self.server.byte();
         let back = self.pms_byte();
-        if out.is_none() && back.is_none() {
+        if out.is_none() && back.is_none() && !self.late.is_empty() {
+            self.now += BYTE;
+        } else if out.is_none() && back.is_none() {
             let timers = [self.gateway.poll_timeout(), self.pms.poll_timeout()];
             let next = timers.into_iter().flatten().min().expect("somebody waits for something");
             self.now = self.now.max(next);
@@ -186,7 +199,7 @@ impl World {
             }
             if is_last && !std::mem::take(&mut self.server.is_foreign) {
                 self.server.written += 1;
-                self.gateway.handle_written(self.server.written, self.now);
+                self.late.push_back((self.steps + self.lag, self.server.written));
             }
             self.drain();
         }
@@ -201,6 +214,14 @@ impl World {
                 self.pms.handle_written(self.pms_written, self.now);
             }
             self.drain();
+        }
+        while let Some((_, written)) = self.late.pop_front_if(|(at, _)| *at <= self.steps) {
+            self.gateway.handle_written(written, self.now);
+            self.drain();
+        }
+        if self.is_impatient {
+            self.gateway.handle_timeout(self.now);
+            self.pms.handle_timeout(self.now);
         }
         if self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
             self.gateway.handle_timeout(self.now);
@@ -249,6 +270,7 @@ impl World {
     /// A gateway that is told what the terminal server knows.
     pub(super) fn begin(&mut self, cut: bool) {
         self.server.written = 0;
+        self.late.clear();
         self.server.is_foreign = self.server.current.is_some();
         let acked = self.server.acked;
         let last_number = self.store.numbers.values().map(|(number, _)| *number).max();
