@@ -62,6 +62,17 @@ fn every_dialect_is_shown_with_its_meaning() {
 }
 
 #[test]
+fn the_page_shows_what_is_shown() {
+    let page = include_str!("../../docs/journal.md");
+    let shown = page.split("held by a test -->\n```\n").nth(1).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    // No line of the page ends in blanks.
+    let lines: Vec<_> =
+        plain("cable", ALL).lines().map(|line| line.trim_end().to_owned()).collect();
+    assert!(lines.join("\n").starts_with(shown.trim_end()), "{shown}");
+}
+
+#[test]
 fn parts_of_a_journal_are_shown() {
     for (only, name) in
         [(Only::Bytes, "bytes"), (Only::Frames, "frames"), (Only::Verdicts, "verdicts")]
