@@ -85,10 +85,10 @@ fn the_documented_file_is_right_and_its_values_are_the_defaults_it_states() {
         Bridge { door: Door::Pty("/run/linekeeper/minibar".into()), stream: Stream::default() };
     assert_eq!(of(&documented.options.lines[2]), Some(PayloadOptions::Bridge(bridge)));
     let Some(PayloadOptions::Billing(phones)) = of(&documented.options.lines[3]) else { panic!() };
-    let bare = "billing = \"hx\"\nstore = \"/var/lib/linekeeper/billing.db\"";
+    let bare = "billing = \"fias\"\nstore = \"/var/lib/linekeeper/billing.db\"";
     let bare = parse(&SMALLEST.replace("command = [\"/bin/true\"]", bare)).unwrap();
     let Some(PayloadOptions::Billing(usual)) = of(&bare.options.lines[0]) else { panic!() };
-    assert_eq!(phones.job.settings, [("check".to_owned(), "xor".to_owned())]);
+    assert_eq!(phones.job.settings, [("check".to_owned(), "lrc".to_owned())]);
     assert_eq!(Job { settings: Vec::new(), ..phones.job }, usual.job);
     // Of the check only the command is an example.
     let bare = format!("{SMALLEST}\n[check]\ncommand = [\"/usr/local/bin/fit\"]\n");

@@ -10,11 +10,13 @@ use crate::charge::Charge;
 use crate::civil::WallClock;
 use crate::gateway::{Gateway, Resume};
 use crate::settings::{Key, SettingError, Settings};
-use crate::{cdr, fias, hx};
+use crate::{cable, cdr, fias, hx};
 
 /// A dialect with its settings.
 #[derive(Debug, Clone)]
 pub enum Dialect {
+    /// Generic provisioning commands.
+    Cable(cable::Settings),
     /// Call records of a telephone exchange.
     Cdr(cdr::CdrSettings),
     /// A hotel's property management.
@@ -36,7 +38,7 @@ pub enum DialectError {
 
 impl Dialect {
     /// All names.
-    pub const NAMES: [&'static str; 3] = ["fias", "hx", "cdr"];
+    pub const NAMES: [&'static str; 4] = ["fias", "hx", "cable", "cdr"];
 
     /// The dialect `name` with the usual settings but for these.
     ///
@@ -44,6 +46,7 @@ impl Dialect {
     /// There is none, or a setting is wrong.
     pub fn named(name: &str, settings: &[(String, String)]) -> Result<Self, DialectError> {
         Ok(match name {
+            "cable" => Self::Cable(set(settings)?),
             "cdr" => Self::Cdr(set(settings)?),
             "fias" => Self::Fias(set(settings)?),
             "hx" => Self::Hx(set(settings)?),
@@ -54,6 +57,7 @@ impl Dialect {
     /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Cable(_) => cable::Settings::DIALECT,
             Self::Cdr(_) => cdr::CdrSettings::DIALECT,
             Self::Fias(_) => fias::Settings::DIALECT,
             Self::Hx(_) => hx::Settings::DIALECT,
@@ -63,6 +67,7 @@ impl Dialect {
     /// What can be set.
     pub fn keys(&self) -> &'static [Key] {
         match self {
+            Self::Cable(_) => cable::Settings::KEYS,
             Self::Cdr(_) => cdr::CdrSettings::KEYS,
             Self::Fias(_) => fias::Settings::KEYS,
             Self::Hx(_) => hx::Settings::KEYS,
@@ -77,6 +82,7 @@ impl Dialect {
     /// The gateway's end.
     pub fn gateway(&self, resume: Resume, now: Duration) -> Box<dyn Gateway> {
         match self.clone() {
+            Self::Cable(settings) => Box::new(cable::Gateway::new(settings, resume, now)),
             Self::Cdr(settings) => Box::new(cdr::Collector::new(&settings, resume, now)),
             Self::Fias(settings) => Box::new(fias::Gateway::new(settings, resume, now)),
             Self::Hx(settings) => Box::new(hx::Gateway::new(settings, resume, now)),
@@ -86,6 +92,7 @@ impl Dialect {
     /// The billing system's end. Its load is a pure function of the seed.
     pub fn billing_end(&self, seed: u64, wall: WallClock, now: Duration) -> Box<dyn BillingEnd> {
         match self.clone() {
+            Self::Cable(settings) => Box::new(cable::Billing::new(settings, seed, wall, now)),
             Self::Cdr(settings) => Box::new(cdr::Exchange::new(settings, seed, wall, now)),
             Self::Fias(settings) => Box::new(fias::Pms::new(settings, seed, wall, now)),
             Self::Hx(settings) => Box::new(hx::Billing::new(settings, seed, wall, now)),
@@ -103,7 +110,7 @@ impl Dialect {
             Self::Hx(settings) => {
                 hx::record::content(charge, settings).map(Some).map_err(|misfit| misfit.to_string())
             }
-            Self::Cdr(_) => Ok(None),
+            Self::Cable(_) | Self::Cdr(_) => Ok(None),
         }
     }
 
@@ -113,7 +120,7 @@ impl Dialect {
         match self {
             Self::Fias(_) => Some(fias::generate::charge(seed, n)),
             Self::Hx(_) => Some(hx::generate::charge(seed, n)),
-            Self::Cdr(_) => None,
+            Self::Cable(_) | Self::Cdr(_) => None,
         }
     }
 }
