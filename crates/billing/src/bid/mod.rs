@@ -30,7 +30,11 @@ pub mod state;
 pub mod values;
 
 #[cfg(test)]
-pub(crate) mod wire_tests;
+pub(crate) mod abuse;
+#[cfg(test)]
+pub(crate) mod chain;
+#[cfg(test)]
+mod link_tests;
 
 pub use check::{Check, frame};
 pub use link::{Event, Link};

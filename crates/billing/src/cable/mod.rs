@@ -27,6 +27,8 @@ pub mod note;
 pub mod settings;
 
 #[cfg(test)]
+mod hazards;
+#[cfg(test)]
 mod stories;
 
 pub use billing::Billing;

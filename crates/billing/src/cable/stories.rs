@@ -6,22 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::bid::chain::Chain;
 use crate::bid::values::Draw;
-use crate::bid::wire_tests::Chain;
 use crate::billing_end::{Misdeed, SimEvent};
 use crate::gateway::Notice;
 use crate::settings::Settings as _;
 
-const HOUR: Duration = Duration::from_secs(3600);
-const SEED: u64 = 3;
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const SEED: u64 = 3;
 
-fn settings(pairs: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(pairs: &[(&str, &str)]) -> Settings {
     let mut settings = Settings::default();
     pairs.iter().for_each(|(key, value)| settings.set(key, value).unwrap());
     settings
 }
 
-fn chain(settings: &Settings, commands: u64) -> Chain {
+pub(super) fn chain(settings: &Settings, commands: u64) -> Chain {
     let wall = crate::WallClock { at_boot: 0 };
     let billing = Billing::new(settings.clone(), SEED, wall, Duration::ZERO);
     let site = settings.clone();
@@ -33,12 +33,12 @@ fn chain(settings: &Settings, commands: u64) -> Chain {
     chain
 }
 
-fn is_done(chain: &Chain) -> bool {
+pub(super) fn is_done(chain: &Chain) -> bool {
     chain.billing.backlog() == 0
 }
 
 /// The responses, in order.
-fn answers(chain: &Chain) -> Vec<(u64, Bytes)> {
+pub(super) fn answers(chain: &Chain) -> Vec<(u64, Bytes)> {
     let answer = |event: &SimEvent| match event {
         SimEvent::Answered { serial, text } => Some((*serial, text.clone())),
         _ => None,
@@ -47,13 +47,13 @@ fn answers(chain: &Chain) -> Vec<(u64, Bytes)> {
 }
 
 /// What the handler of these tests makes of a command.
-fn response(serial: u64) -> Bytes {
+pub(super) fn response(serial: u64) -> Bytes {
     let result = if serial.is_multiple_of(7) { "ER 17" } else { "OK" };
     Bytes::from(format!("{serial:06} {result}"))
 }
 
 /// One response to each command, in order, and the handler was called once for each.
-fn assert_answered_once(chain: &Chain, commands: u64) {
+pub(super) fn assert_answered_once(chain: &Chain, commands: u64) {
     let wanted: Vec<_> = (1..=commands).map(|serial| (serial, response(serial))).collect();
     assert_eq!(answers(chain), wanted, "{}: {:?}", chain.label, chain.frames);
     let texts: Vec<_> = chain.handled.iter().map(|(number, _)| *number).collect();

@@ -25,6 +25,8 @@ pub mod record;
 pub mod settings;
 
 #[cfg(test)]
+mod hazards;
+#[cfg(test)]
 mod stories;
 
 pub use billing::Billing;

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bid::chain::Chain;
 use crate::bid::values::Draw;
-use crate::bid::wire_tests::Chain;
 use crate::billing_end::{Misdeed, SimEvent};
 use crate::gateway::{Notice, Outcome};
 use crate::settings::Settings as _;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn chain(settings: Settings, charges: u64) -> Chain {
+pub(super) fn chain(settings: Settings, charges: u64) -> Chain {
     let wall = crate::WallClock { at_boot: 1_529_280_000 };
     let billing = Billing::new(settings, 1, wall, Duration::ZERO);
     let make = move |resume, now| -> Box<dyn crate::Gateway> {
@@ -24,7 +24,7 @@ fn chain(settings: Settings, charges: u64) -> Chain {
 }
 
 /// Each charge exactly once, in order, with the content that it ought to have.
-fn assert_posted_once(chain: &Chain, settings: &Settings) {
+pub(super) fn assert_posted_once(chain: &Chain, settings: &Settings) {
     let posted: Vec<_> = chain
         .events
         .iter()

@@ -71,6 +71,7 @@ pub(crate) struct Chain {
     /// Frames on the line, in order: whether the gateway's, and the bytes.
     pub(crate) frames: Vec<(bool, Bytes)>,
     resume_at: Option<Duration>,
+    is_cut: bool,
     /// What a failure should name: a seed, where it was killed.
     pub(crate) label: String,
 }
@@ -100,6 +101,7 @@ impl Chain {
             wall: WallClock { at_boot: 1_529_280_000 },
             frames: Vec::new(),
             resume_at: None,
+            is_cut: false,
             label: String::new(),
         };
         chain.take_over();
@@ -121,6 +123,17 @@ impl Chain {
         self.resume_at = Some(self.now + pause);
     }
 
+    /// The gateway dies and the frame that is being sent is cut, by policy or by a device that went.
+    pub(crate) fn cut(&mut self, pause: Duration) {
+        self.is_cut = self.server.begun.take().is_some();
+        self.kill(pause);
+    }
+
+    /// Bytes that come to the gateway after what the billing system has said.
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
+        self.outgoing.extend(bytes);
+    }
+
     /// What the dead node's store knew is not known here.
     pub(crate) fn lose_store(&mut self) {
         self.inbox.clear();
@@ -139,7 +152,7 @@ impl Chain {
         let resume = Resume {
             acked: self.server.acked,
             note: self.server.note.clone(),
-            cut: false,
+            cut: std::mem::take(&mut self.is_cut),
             last_number: self
                 .rows
                 .iter()
