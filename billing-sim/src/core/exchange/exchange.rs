@@ -1,0 +1,405 @@
+//! A run with a beginning and an end: the billing system, its load, its faults and its judge.
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use billing::{BillingEnd, SimEvent, WallClock};
+use bytes::Bytes;
+
+use super::entry::{End, Entry, What};
+use super::fault::{Deed, Fault, Faults, PortDeed, Side};
+use super::judge::Judge;
+use super::load::{Load, Source};
+use super::outlet::{Inlet, Outlet, Pace};
+use super::report::{Found, Outcome};
+use super::truth::Truth;
+use crate::core::event::Span;
+use crate::core::simulation::MAX_FINDINGS;
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What to send, and what to wait for.
+    pub load: Load,
+    /// What goes wrong on purpose.
+    pub faults: Vec<Fault>,
+    /// Seed of gaps and faults.
+    pub seed: u64,
+    /// How fast bytes leave.
+    pub pace: Pace,
+    /// How long late bytes are awaited when all is done.
+    pub settle: Duration,
+    /// The run ends when something is wanted and nothing was settled for so long.
+    pub patience: Duration,
+    /// Whether a list of the charges wanted comes at the end.
+    pub has_list: bool,
+}
+
+/// A run in a dialect.
+///
+/// Contract: call `handle_*` with what happened, then drain `poll_entry` and `poll_deed`, then
+/// write what `poll_bytes` yields and report it with `handle_written` before polling for more,
+/// until `is_done`; then tell the truth with `compare` and take the [`Exchange::outcome`]. `now` is
+/// the time since boot and never goes back.
+pub struct Exchange {
+    settings: Settings,
+    end: Box<dyn BillingEnd>,
+    source: Source,
+    faults: Faults,
+    outlet: Outlet,
+    /// Frames that the billing system has been told of as left.
+    told: u64,
+    inlet: Inlet,
+    judge: Judge,
+    phase: Phase,
+    started: Duration,
+    /// When something was settled last, or began to be wanted.
+    progress: Duration,
+    standstill: Option<Span>,
+    bytes_in: u64,
+    struck: u64,
+    findings: Vec<Found>,
+    findings_omitted: u64,
+    deeds: VecDeque<PortDeed>,
+    entries: VecDeque<Entry>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Items begin, or things are waited for.
+    Running,
+    /// Late bytes are awaited.
+    Settling {
+        why: End,
+        until: Duration,
+    },
+    Done {
+        why: End,
+        at: Duration,
+    },
+}
+
+impl Exchange {
+    /// A run of `end` that begins at `now`.
+    pub fn new(settings: Settings, end: Box<dyn BillingEnd>, now: Duration) -> Self {
+        let seed = settings.seed;
+        let mut exchange = Self {
+            end,
+            source: Source::new(settings.load, now),
+            faults: Faults::new(settings.faults.clone(), seed, now),
+            outlet: Outlet::new(settings.pace, seed, now),
+            told: 0,
+            inlet: Inlet::new(seed),
+            judge: Judge::new(settings.has_list),
+            phase: Phase::Running,
+            started: now,
+            progress: now,
+            standstill: None,
+            bytes_in: 0,
+            struck: 0,
+            findings: Vec::new(),
+            findings_omitted: 0,
+            deeds: VecDeque::new(),
+            entries: VecDeque::new(),
+            settings,
+        };
+        exchange.note(What::Started, now);
+        exchange.after(now);
+        exchange
+    }
+
+    /// Bytes read from the line.
+    pub fn handle_bytes(&mut self, bytes: &[u8], now: Duration) {
+        if self.is_done() || bytes.is_empty() {
+            return;
+        }
+        self.bytes_in += bytes.len() as u64;
+        self.note(What::In { bytes: Bytes::copy_from_slice(bytes) }, now);
+        let passed = self.inlet.pass(bytes, now);
+        self.end.handle_bytes(&passed, now);
+        self.after(now);
+    }
+
+    /// The port broke off, or was opened again.
+    pub fn handle_damage(&mut self, now: Duration) {
+        self.end.handle_damage(now);
+        self.after(now);
+    }
+
+    /// The next `len` of the bytes handed out were written.
+    pub fn handle_written(&mut self, len: usize, now: Duration) {
+        self.outlet.handle_written(len);
+        self.tell_written(now);
+        self.after(now);
+    }
+
+    /// The time is `now`.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.faults.handle_timeout(now);
+        self.end.handle_timeout(now);
+        self.after(now);
+    }
+
+    /// The clock on the wall.
+    pub fn set_wall_clock(&mut self, wall: WallClock) {
+        self.end.set_wall_clock(wall);
+    }
+
+    /// Begins no more items and waits for no more charges; what is under way is finished.
+    pub fn stop(&mut self, now: Duration) {
+        self.source.stop();
+        if self.phase == Phase::Running {
+            self.settle(End::Stopped, now);
+        }
+        self.after(now);
+    }
+
+    /// Ends here and now.
+    pub fn abort(&mut self, why: End, now: Duration) {
+        if !self.is_done() {
+            self.phase = Phase::Done { why, at: now };
+        }
+    }
+
+    /// Bytes for the line that are due.
+    pub fn poll_bytes(&mut self, now: Duration) -> Option<Bytes> {
+        if self.is_done() {
+            return None;
+        }
+        let bytes = Bytes::from(self.outlet.poll_bytes(now)?);
+        self.note(What::Out { bytes: bytes.clone() }, now);
+        // A frame of which a fault has left nothing is out at once.
+        self.tell_written(now);
+        Some(bytes)
+    }
+
+    /// The next thing for the port to do.
+    pub fn poll_deed(&mut self) -> Option<PortDeed> {
+        self.deeds.pop_front()
+    }
+
+    /// The next thing that passed.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// When `handle_timeout` or `poll_bytes` is wanted.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let phase = match self.phase {
+            Phase::Done { .. } => return None,
+            Phase::Settling { until, .. } => Some(until),
+            Phase::Running => {
+                let patience = self.is_waiting().then(|| self.progress + self.settings.patience);
+                let load = self.source.poll_timeout(self.end.backlog());
+                [patience, load].into_iter().flatten().min()
+            }
+        };
+        let parts = [
+            phase,
+            self.end.poll_timeout(),
+            self.faults.poll_timeout(),
+            self.outlet.poll_timeout(),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Whether the run is over.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done { .. })
+    }
+
+    /// The judge, for progress and for whoever compares more.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The run is done: compares what passed with `truth`. The findings are entries, and the end is
+    /// the last of them.
+    pub fn compare(&mut self, truth: &Truth, now: Duration) {
+        let Phase::Done { why, .. } = self.phase else { return };
+        self.judge.handle_end(truth, why);
+        self.collect_findings(now);
+        self.note(What::Ended { why }, now);
+    }
+
+    /// What the run amounts to so far.
+    pub fn outcome(&self, now: Duration) -> Outcome {
+        let (ended, at) = match self.phase {
+            Phase::Done { why, at } => (why, at),
+            Phase::Settling { why, .. } => (why, now),
+            Phase::Running => (End::Stopped, now),
+        };
+        Outcome {
+            ended,
+            started: self.started,
+            finished: at,
+            tally: self.judge.tally(),
+            bytes_out: self.outlet.written(),
+            bytes_in: self.bytes_in,
+            faults: self.struck,
+            latency: self.judge.latency().summary(),
+            standstill: self.standstill,
+            verdicts: self.judge.counts().clone(),
+            findings: self.findings.clone(),
+            findings_omitted: self.findings_omitted,
+        }
+    }
+
+    /// Whether something is wanted that has not come.
+    fn is_waiting(&self) -> bool {
+        self.end.backlog() > 0 || self.judge.tally().posted < self.settings.load.charges
+    }
+
+    /// Brings everything up to date after anything happened.
+    fn after(&mut self, now: Duration) {
+        self.drain(now);
+        if self.phase == Phase::Running {
+            self.begin_items(now);
+            self.look_for_end(now);
+        }
+        if let Phase::Settling { why, until } = self.phase
+            && now >= until
+        {
+            self.phase = Phase::Done { why, at: now };
+        }
+    }
+
+    fn begin_items(&mut self, now: Duration) {
+        // A dialect whose billing system sends nothing queues nothing; at most as many as fit.
+        for _ in 0..self.settings.load.outstanding {
+            let Some(serial) = self.source.poll(self.end.backlog(), now) else { break };
+            if !self.is_waiting() {
+                self.progress = now;
+            }
+            self.end.send(serial, now);
+            self.drain(now);
+        }
+    }
+
+    fn look_for_end(&mut self, now: Duration) {
+        let load = self.settings.load;
+        let late = self.source.is_late(now);
+        let posted = self.judge.tally().posted >= load.charges;
+        // Charges alone were asked for: they are the run's length.
+        if posted && load.charges > 0 && load.count.is_none() && load.duration.is_none() {
+            self.source.stop();
+        }
+        let sent = self.source.is_over(now) && self.end.backlog() == 0 && self.outlet.is_idle();
+        if self.judge.is_full() {
+            self.settle(End::Full, now);
+        } else if sent && (posted || late) {
+            self.settle(if late { End::Duration } else { End::Done }, now);
+        } else if self.is_waiting() && now >= self.progress + self.settings.patience {
+            self.settle(End::Silent, now);
+        }
+    }
+
+    fn settle(&mut self, why: End, now: Duration) {
+        self.phase = Phase::Settling { why, until: now + self.settings.settle };
+        self.note(What::Settling, now);
+    }
+
+    /// Takes what the billing system has, until it has no more.
+    fn drain(&mut self, now: Duration) {
+        loop {
+            while let Some(bytes) = self.end.poll_transmit() {
+                self.outlet.push(&bytes, now);
+            }
+            let Some(event) = self.end.poll_event() else { break };
+            self.take(&event, now);
+        }
+        while let Some(fault) = self.faults.poll() {
+            let (deed, fault) = (fault.deed, fault.text.clone());
+            self.struck += 1;
+            self.note(What::Fault { fault }, now);
+            self.strike(deed, now);
+        }
+        self.collect_findings(now);
+    }
+
+    fn take(&mut self, event: &SimEvent, now: Duration) {
+        let waited = self.is_waiting();
+        self.judge.handle_event(event, now);
+        self.note(What::Saw(event.into()), now);
+        match event {
+            SimEvent::Posted { .. } | SimEvent::Answered { .. } => {
+                self.make_progress(waited, now);
+                self.faults.handle_record();
+            }
+            SimEvent::Sent { attempt: 0 | 1, .. } => self.faults.handle_record(),
+            SimEvent::Confirmed { .. }
+            | SimEvent::GaveUp { .. }
+            | SimEvent::Overwritten { .. }
+            | SimEvent::Declined { .. } => self.make_progress(waited, now),
+            SimEvent::Link { .. } => self.progress = now,
+            _ => {}
+        }
+    }
+
+    fn make_progress(&mut self, waited: bool, now: Duration) {
+        let span = Span { from: self.progress, to: now };
+        if waited && self.standstill.is_none_or(|longest| span.length() > longest.length()) {
+            self.standstill = Some(span);
+        }
+        self.progress = now;
+    }
+
+    fn strike(&mut self, deed: Deed, now: Duration) {
+        match deed {
+            Deed::Misdeed(misdeed) => {
+                self.end.misbehave(misdeed, now);
+                self.drain(now);
+            }
+            Deed::Tamper(tamper) if tamper.side == Side::Out => self.outlet.tamper(tamper),
+            Deed::Tamper(tamper) => self.inlet.tamper(tamper),
+            Deed::Stall { lasting } => self.outlet.stall(lasting),
+            Deed::Port(deed) => self.deeds.push_back(deed),
+        }
+    }
+
+    fn tell_written(&mut self, now: Duration) {
+        if self.outlet.left() > self.told {
+            self.told = self.outlet.left();
+            self.end.handle_written(self.told, now);
+        }
+    }
+
+    fn collect_findings(&mut self, now: Duration) {
+        while let Some(finding) = self.judge.poll_finding() {
+            self.note(What::Found(finding.clone()), now);
+            if self.findings.len() < MAX_FINDINGS {
+                self.findings.push(Found { at: now, finding });
+            } else {
+                self.findings_omitted += 1;
+            }
+        }
+    }
+
+    fn note(&mut self, what: What, at: Duration) {
+        self.entries.push_back(Entry { at, what });
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            load: Load::default(),
+            faults: Vec::new(),
+            seed: 1,
+            pace: Pace::default(),
+            settle: Duration::from_secs(2),
+            patience: Duration::from_secs(60),
+            has_list: false,
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("phase", &self.phase)
+            .field("backlog", &self.end.backlog())
+            .field("tally", &self.judge.tally())
+            .finish_non_exhaustive()
+    }
+}

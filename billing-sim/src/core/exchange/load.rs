@@ -1,0 +1,128 @@
+//! When items of the load are begun.
+use std::time::Duration;
+
+/// How much, and how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// From one item to the next; `None` keeps `outstanding` of them waiting.
+    pub interval: Option<Duration>,
+    /// How many items; `None` is no limit.
+    pub count: Option<u64>,
+    /// How long items begin; `None` is no limit.
+    pub duration: Option<Duration>,
+    /// Charges that the gateway is to post: the run waits for them.
+    pub charges: u64,
+    /// Items queued and not settled at most; the next one waits.
+    pub outstanding: usize,
+}
+
+/// Says when the next item is due.
+#[derive(Debug)]
+pub struct Source {
+    load: Load,
+    start: Duration,
+    begun: u64,
+    stopped: bool,
+}
+
+impl Source {
+    /// The first item is due at once.
+    pub fn new(load: Load, now: Duration) -> Self {
+        Self { load, start: now, begun: 0, stopped: false }
+    }
+
+    /// Begins no more items.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Serial number of the item that is to be begun now, if one is.
+    pub fn poll(&mut self, backlog: usize, now: Duration) -> Option<u64> {
+        let due = self.due().is_some_and(|due| now >= due);
+        (due && !self.is_over(now) && backlog < self.load.outstanding).then(|| {
+            self.begun += 1;
+            self.begun
+        })
+    }
+
+    /// Whether no more items will begin.
+    pub fn is_over(&self, now: Duration) -> bool {
+        let counted = self.load.count.is_some_and(|count| self.begun >= count);
+        self.stopped || counted || self.is_late(now)
+    }
+
+    /// Whether the time is over.
+    pub fn is_late(&self, now: Duration) -> bool {
+        self.end().is_some_and(|end| now >= end)
+    }
+
+    /// When an item is due or the time is over; `backlog` may hold it back until something is settled.
+    pub fn poll_timeout(&self, backlog: usize) -> Option<Duration> {
+        if self.stopped {
+            return None;
+        }
+        let room = backlog < self.load.outstanding;
+        [self.due().filter(|_| room), self.end()].into_iter().flatten().min()
+    }
+
+    fn due(&self) -> Option<Duration> {
+        if self.load.count.is_some_and(|count| self.begun >= count) {
+            return None;
+        }
+        let begun = u32::try_from(self.begun).unwrap_or(u32::MAX);
+        Some(self.start + self.load.interval.unwrap_or_default().saturating_mul(begun))
+    }
+
+    fn end(&self) -> Option<Duration> {
+        self.load.duration.map(|duration| self.start.saturating_add(duration))
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            interval: Some(Duration::from_millis(200)),
+            count: None,
+            duration: None,
+            charges: 0,
+            outstanding: MAX_BACKLOG,
+        }
+    }
+}
+
+/// Items that wait at most, at a given rate: minutes of any line's work. What a billing system has
+/// besides it keeps to itself.
+pub const MAX_BACKLOG: usize = 4096;
+/// Items that wait at most when they are to be as many as the line carries.
+pub const BUSY_BACKLOG: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn items_come_at_their_rate_and_wait_for_room() {
+        let load = Load { count: Some(3), outstanding: 2, ..Load::default() };
+        let start = Duration::from_secs(5);
+        let mut source = Source::new(load, start);
+        assert_eq!(source.poll(0, start), Some(1));
+        assert_eq!((source.poll(1, start), source.poll_timeout(1)), (None, Some(start + STEP)));
+        assert_eq!(source.poll(1, start + STEP), Some(2));
+        assert_eq!((source.poll(2, start + STEP * 9), source.poll_timeout(2)), (None, None));
+        assert!(!source.is_over(start + STEP * 9));
+        assert_eq!(source.poll(1, start + STEP * 9), Some(3));
+        assert!(source.is_over(start + STEP * 9));
+        assert_eq!(source.poll_timeout(0), None);
+    }
+
+    #[test]
+    fn the_time_ends_it() {
+        let load = Load { interval: None, duration: Some(STEP), ..Load::default() };
+        let mut source = Source::new(load, STEP);
+        assert_eq!((source.poll(0, STEP), source.poll(0, STEP)), (Some(1), Some(2)));
+        assert!(source.is_over(STEP * 2) && source.is_late(STEP * 2));
+        assert_eq!(source.poll(0, STEP * 2), None);
+    }
+}

@@ -1,0 +1,376 @@
+//! Frames on their way to the line, at the line's own pace.
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::dice::Dice;
+use super::fault::{Tamper, TamperKind};
+use crate::core::generator::{CATCH_UP, FAST_CHUNK, GRAIN};
+
+/// How fast bytes leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// Time of one character on the line; `None` sends as fast as bytes are taken.
+    pub char_time: Option<Duration>,
+    /// Longest extra gap before a character, drawn evenly.
+    pub jitter: Duration,
+}
+
+/// Turns whole frames into bytes when they are due, and counts the frames that have left.
+///
+/// A byte is due when its stop bit would be over. Bytes that are late by no more than [`CATCH_UP`]
+/// delay none after them.
+///
+/// Contract: report what `poll_bytes` yields with `handle_written` before polling for more.
+#[derive(Debug)]
+pub struct Outlet {
+    pace: Pace,
+    dice: Dice,
+    frames: VecDeque<Frame>,
+    /// Bytes of the first frame that were handed out.
+    at: usize,
+    /// When the bytes handed out so far will have left a true line.
+    line_free: Duration,
+    /// How long the next byte takes, gap and all.
+    next_takes: Duration,
+    last_poll: Option<Duration>,
+    handed: u64,
+    written: u64,
+    /// Ends of frames handed out whole, as positions in the output.
+    ends: VecDeque<u64>,
+    /// Frames that have left.
+    left: u64,
+    tampers: VecDeque<Tamper>,
+    stall: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    bytes: Vec<u8>,
+    /// Before which byte it stops, and for how long.
+    stall: Option<(usize, Duration)>,
+}
+
+impl Outlet {
+    /// Nothing is under way. `seed` draws the gaps and the places of faults.
+    pub fn new(pace: Pace, seed: u64, now: Duration) -> Self {
+        Self {
+            pace,
+            dice: Dice::new(seed, 1000),
+            frames: VecDeque::new(),
+            at: 0,
+            line_free: now,
+            next_takes: Duration::ZERO,
+            last_poll: None,
+            handed: 0,
+            written: 0,
+            ends: VecDeque::new(),
+            left: 0,
+            tampers: VecDeque::new(),
+            stall: None,
+        }
+    }
+
+    /// The next record is to be tampered with.
+    pub fn tamper(&mut self, tamper: Tamper) {
+        if self.tampers.len() < MAX_ARMED {
+            self.tampers.push_back(tamper);
+        }
+    }
+
+    /// The next record is to stop in the middle.
+    pub fn stall(&mut self, lasting: Duration) {
+        self.stall = Some(lasting);
+    }
+
+    /// A frame to send.
+    pub fn push(&mut self, bytes: &[u8], now: Duration) {
+        let mut frame = Frame { bytes: bytes.to_vec(), stall: None };
+        // An answer of a byte or two is no record.
+        if bytes.len() >= LEAST_RECORD {
+            if let Some(tamper) = self.tampers.pop_front() {
+                spoil(&mut frame.bytes, tamper, &mut self.dice);
+            }
+            let middle = 1 + self.dice.below(frame.bytes.len() as u64 - 1) as usize;
+            frame.stall = self.stall.take().map(|lasting| (middle, lasting));
+        }
+        if self.frames.is_empty() {
+            self.line_free = self.line_free.max(now);
+        }
+        self.frames.push_back(frame);
+        if self.frames.len() == 1 {
+            self.draw_gap();
+        }
+    }
+
+    /// The bytes due at `now`.
+    pub fn poll_bytes(&mut self, now: Duration) -> Option<Vec<u8>> {
+        if self.written < self.handed {
+            return None;
+        }
+        let late = CATCH_UP + self.next_takes;
+        self.line_free = self.line_free.max(now.saturating_sub(late));
+        let mut due = Vec::new();
+        while due.len() < FAST_CHUNK
+            && let Some(frame) = self.frames.front()
+        {
+            match frame.bytes.get(self.at) {
+                Some(byte) if self.line_free + self.next_takes <= now => due.push(*byte),
+                Some(_) => break,
+                None => {
+                    self.ends.push_back(self.handed + due.len() as u64);
+                    self.frames.pop_front();
+                    self.at = 0;
+                    self.draw_gap();
+                    continue;
+                }
+            }
+            self.line_free += self.next_takes;
+            self.at += 1;
+            self.draw_gap();
+        }
+        self.handed += due.len() as u64;
+        self.count_left();
+        self.last_poll = Some(now);
+        (!due.is_empty()).then_some(due)
+    }
+
+    /// The next `len` of the bytes handed out were written.
+    ///
+    /// # Panics
+    /// More than was handed out.
+    pub fn handle_written(&mut self, len: usize) {
+        self.written += len as u64;
+        assert!(self.written <= self.handed, "more written than was handed out");
+        self.count_left();
+    }
+
+    /// Frames that have left to their last byte.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Bytes written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.written == self.handed
+    }
+
+    /// When bytes fall due.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.frames.is_empty() || self.written < self.handed {
+            return None;
+        }
+        let due = self.line_free + self.next_takes;
+        // Coalesced, or a fast line would wake the machine for each byte.
+        Some(due.max(self.last_poll.map_or(due, |last| last + GRAIN)))
+    }
+
+    fn count_left(&mut self) {
+        while self.ends.front().is_some_and(|end| *end <= self.written) {
+            self.ends.pop_front();
+            self.left += 1;
+        }
+    }
+
+    fn draw_gap(&mut self) {
+        let Some(frame) = self.frames.front() else { return };
+        let nanos = u64::try_from(self.pace.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let jitter = match nanos {
+            0 => Duration::ZERO,
+            nanos => Duration::from_nanos(self.dice.below(nanos)),
+        };
+        let stall = frame.stall.filter(|(at, _)| *at == self.at).map(|(_, lasting)| lasting);
+        self.next_takes =
+            self.pace.char_time.unwrap_or_default() + jitter + stall.unwrap_or_default();
+    }
+}
+
+/// Tampers with bytes of a record, at places that `dice` draws.
+fn spoil(bytes: &mut Vec<u8>, tamper: Tamper, dice: &mut Dice) {
+    for _ in 0..tamper.count {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = dice.below(bytes.len() as u64) as usize;
+        match tamper.kind {
+            TamperKind::Flip => bytes[at] ^= 1 << dice.below(8),
+            TamperKind::Drop => drop(bytes.remove(at)),
+            TamperKind::Insert => bytes.insert(at, dice.below(256) as u8),
+        }
+    }
+}
+
+/// Bytes from the line, on their way to the billing system: what faults do to them.
+#[derive(Debug)]
+pub struct Inlet {
+    dice: Dice,
+    /// Faults that wait, each with the place in a burst where it begins.
+    tampers: VecDeque<(Tamper, usize)>,
+    /// Bytes that came without a pause of [`BURST_GAP`].
+    burst: usize,
+    last: Duration,
+}
+
+impl Inlet {
+    /// Nothing is to be spoilt yet.
+    pub fn new(seed: u64) -> Self {
+        let dice = Dice::new(seed, 1001);
+        Self { dice, tampers: VecDeque::new(), burst: 0, last: Duration::ZERO }
+    }
+
+    /// The next record is to be tampered with.
+    pub fn tamper(&mut self, tamper: Tamper) {
+        if self.tampers.len() < MAX_ARMED {
+            // Past what is only an answer, yet within any record.
+            let at = LEAST_RECORD / 2 + self.dice.below(LEAST_RECORD as u64) as usize;
+            self.tampers.push_back((tamper, at));
+        }
+    }
+
+    /// What becomes of bytes that were read at `now`.
+    pub fn pass(&mut self, bytes: &[u8], now: Duration) -> Vec<u8> {
+        if now.saturating_sub(self.last) > BURST_GAP {
+            self.burst = 0;
+        }
+        self.last = now;
+        let mut passed = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            self.burst += 1;
+            match self.tampers.front_mut() {
+                Some((tamper, at)) if self.burst > *at => {
+                    match tamper.kind {
+                        TamperKind::Flip => passed.push(byte ^ 1 << self.dice.below(8)),
+                        TamperKind::Drop => {}
+                        TamperKind::Insert => {
+                            passed.extend([self.dice.below(256) as u8, *byte]);
+                        }
+                    }
+                    tamper.count = tamper.count.saturating_sub(1);
+                    if tamper.count == 0 {
+                        self.tampers.pop_front();
+                    }
+                }
+                _ => passed.push(*byte),
+            }
+        }
+        passed
+    }
+}
+
+/// Frames shorter than this are answers on the link, not records: no dialect's answer is longer
+/// than two bytes, and no record so short.
+const LEAST_RECORD: usize = 8;
+/// Byte faults that wait for a record at most: a schedule may strike where no record comes.
+const MAX_ARMED: usize = 64;
+/// A longer pause ends a burst of input: more than a scheduler's delay, less than between records
+/// that wait for an answer.
+const BURST_GAP: Duration = Duration::from_millis(30);
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::Side;
+    use super::*;
+
+    const CHAR: Duration = Duration::from_millis(1);
+
+    fn run(outlet: &mut Outlet, mut now: Duration) -> Vec<(Duration, Vec<u8>)> {
+        let mut out = Vec::new();
+        while let Some(at) = outlet.poll_timeout() {
+            now = at.max(now);
+            while let Some(bytes) = outlet.poll_bytes(now) {
+                outlet.handle_written(bytes.len());
+                out.push((now, bytes));
+            }
+        }
+        out
+    }
+
+    fn all(out: &[(Duration, Vec<u8>)]) -> Vec<u8> {
+        out.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    #[test]
+    fn bytes_leave_at_character_time_and_frames_are_counted() {
+        let start = Duration::from_secs(9);
+        let mut outlet = Outlet::new(Pace { char_time: Some(CHAR), ..Pace::default() }, 1, start);
+        outlet.push(b"\x06", start);
+        outlet.push(b"0123456789", start);
+        assert_eq!(outlet.left(), 0);
+        let out = run(&mut outlet, start);
+        assert_eq!(all(&out), b"\x060123456789");
+        for (count, (at, bytes)) in (1..).zip(&out) {
+            assert_eq!((*at, bytes.len()), (start + CHAR * count, 1));
+        }
+        assert!(outlet.is_idle());
+        assert_eq!((outlet.left(), outlet.written()), (2, 11));
+    }
+
+    #[test]
+    fn without_a_pace_all_leaves_at_once() {
+        let mut outlet = Outlet::new(Pace::default(), 1, Duration::ZERO);
+        outlet.push(b"0123456789", CHAR);
+        outlet.push(b"ab", CHAR);
+        assert_eq!(outlet.poll_bytes(CHAR).as_deref(), Some(&b"0123456789ab"[..]));
+        assert_eq!((outlet.poll_bytes(CHAR), outlet.left()), (None, 0));
+        outlet.handle_written(11);
+        assert_eq!(outlet.left(), 1);
+        outlet.handle_written(1);
+        assert_eq!(outlet.left(), 2);
+    }
+
+    #[test]
+    fn jitter_makes_gaps_and_loses_nothing() {
+        let pace = Pace { char_time: Some(CHAR), jitter: CHAR * 4 };
+        let mut outlet = Outlet::new(pace, 1, Duration::ZERO);
+        outlet.push(&[7; 100], Duration::ZERO);
+        let out = run(&mut outlet, Duration::ZERO);
+        assert_eq!(all(&out), [7; 100]);
+        let took = out[out.len() - 1].0;
+        assert!((CHAR * 200..CHAR * 400).contains(&took), "{took:?}");
+    }
+
+    #[test]
+    fn a_stall_is_inside_one_record_and_spares_answers() {
+        let mut outlet = Outlet::new(Pace::default(), 1, Duration::ZERO);
+        outlet.stall(CHAR * 500);
+        for frame in [&b"\x06"[..], b"0123456789", b"0123456789"] {
+            outlet.push(frame, Duration::ZERO);
+        }
+        let out = run(&mut outlet, Duration::ZERO);
+        assert_eq!(all(&out), b"\x0601234567890123456789");
+        let [(first, head), (second, tail)] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(*second - *first, CHAR * 500);
+        assert!((2..11).contains(&head.len()) && tail.len() > 10);
+    }
+
+    #[test]
+    fn tampering_changes_one_record_only() {
+        for (kind, lens) in
+            [(TamperKind::Flip, 23), (TamperKind::Drop, 21), (TamperKind::Insert, 25)]
+        {
+            let mut outlet = Outlet::new(Pace::default(), 3, Duration::ZERO);
+            outlet.tamper(Tamper { kind, count: 2, side: Side::Out });
+            for frame in [&b"ACK"[..], b"0123456789", b"0123456789"] {
+                outlet.push(frame, Duration::ZERO);
+            }
+            let out = all(&run(&mut outlet, Duration::ZERO));
+            assert_eq!(out.len(), lens, "{kind:?}");
+            assert!(out.starts_with(b"ACK") && out.ends_with(b"0123456789"), "{kind:?}");
+            assert_ne!(out[3..13], b"0123456789"[..], "{kind:?}");
+            assert_eq!(outlet.left(), 3);
+
+            let mut inlet = Inlet::new(3);
+            inlet.tamper(Tamper { kind, count: 2, side: Side::In });
+            let at = |n: u32| CHAR * 100 * n;
+            assert_eq!(inlet.pass(b"ACK", at(1)), b"ACK");
+            let spoilt = inlet.pass(b"0123456789abcdef", at(2));
+            assert_eq!(spoilt.len() + 7, lens, "{kind:?}");
+            assert_ne!(spoilt, b"0123456789abcdef");
+            assert_eq!(inlet.pass(b"0123456789abcdef", at(3)), b"0123456789abcdef");
+        }
+    }
+}
