@@ -14,12 +14,24 @@
 pub mod cli;
 pub mod core;
 pub mod driver;
+pub mod follow;
 pub mod journal;
+pub mod junit;
+pub mod listing;
 pub mod program;
+pub mod rate;
+pub mod scenario;
 pub mod table;
+pub mod trial;
+pub mod truth_files;
+pub mod verdicts;
 
 pub use crate::core::event::{End, Event, Finding, Span, Verdict};
+pub use crate::core::exchange;
 pub use crate::core::report::Report;
+pub use driver::exchange::run_dialect;
+pub use driver::line::{Device, Line};
 pub use driver::options::{Options, Shutdown};
 pub use driver::port::{Port, Stream};
 pub use driver::run::{EVENT_QUEUE, run};
+pub use scenario::Scenario;

@@ -6,29 +6,37 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use daemon::{Exit, Failure, ports};
+use billing::dialect::Dialect;
+use daemon::{Exit, Failure, OrExit, ports};
 use sys::SerialPort;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::{Cli, Command, ListArgs, RunArgs};
+use crate::cli::{ChargesArgs, Cli, Command, ListArgs, NUMBERED, RunArgs};
 use crate::core::event::{Event, Verdict};
 use crate::core::report::Report;
 use crate::driver::options::Shutdown;
 use crate::driver::run::{EVENT_QUEUE, run};
-use crate::journal;
-use crate::table;
+use crate::{journal, listing, table, trial};
 
 /// Does what the command line says; messages go to standard error.
 pub fn main(cli: Cli) -> Exit {
     let result = match cli.command {
-        Command::Run(args) => return run_and_report(&args),
+        Command::Run(args) => match is_numbered(&args) {
+            Ok(true) => return run_and_report(&args),
+            Ok(false) => match trial::run(&args) {
+                Ok(exit) => return exit,
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        },
         Command::Show(args) => journal::program::run_show(&args),
         Command::Replay(args) => match journal::program::run_replay(&args) {
             Ok(exit) => return exit,
             Err(failure) => Err(failure),
         },
         Command::List(args) => list(&args),
+        Command::Charges(args) => charges(&args),
         Command::Completions { shell } => {
             daemon::program::completions::<Cli>(shell);
             Ok(())
@@ -39,6 +47,47 @@ pub fn main(cli: Cli) -> Exit {
         Err(failure) => complain(failure.exit, &failure.message),
         Ok(()) => Exit::Ok,
     }
+}
+
+/// Whether the dialect is `numbered`, and nothing was asked for that it has not.
+fn is_numbered(args: &RunArgs) -> Result<bool, Failure> {
+    let named = args.dialect.as_deref().unwrap_or(NUMBERED) == NUMBERED;
+    let trial = &args.trial;
+    let is_trial = !(trial.set.is_empty() && trial.fault.is_empty() && trial.allow.is_empty())
+        || trial.charges.is_some()
+        || trial.jitter.is_some()
+        || trial.patience.is_some()
+        || [&trial.expect, &trial.records, &trial.journal, &trial.junit]
+            .into_iter()
+            .any(Option::is_some);
+    match named && args.scenario.is_none() {
+        true if is_trial => {
+            let message = "the dialect numbered has none of these options; give --dialect fias";
+            Err(Failure::new(Exit::Usage, message))
+        }
+        numbered => Ok(numbered),
+    }
+}
+
+fn charges(args: &ChargesArgs) -> Result<(), Failure> {
+    let dialect = Dialect::named(&args.dialect, &[]).or_exit(Exit::Usage)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for n in 1..=args.count {
+        let Some(charge) = dialect.charge(args.seed, n) else {
+            let message = format!("nobody posts charges in {}", dialect.name());
+            return Err(Failure::new(Exit::Usage, message));
+        };
+        let line = serde_json::to_string(&charge).or_exit(Exit::Io)?;
+        if let Err(error) = writeln!(out, "{line}") {
+            // A reader that has had enough.
+            return if error.kind() == io::ErrorKind::BrokenPipe {
+                Ok(())
+            } else {
+                Err(error).or_exit(Exit::Io)
+            };
+        }
+    }
+    out.flush().or_exit(Exit::Io)
 }
 
 fn run_and_report(args: &RunArgs) -> Exit {
@@ -73,7 +122,8 @@ fn run_and_report(args: &RunArgs) -> Exit {
 }
 
 async fn run_on_port(args: &RunArgs) -> Result<Report, (Exit, String)> {
-    let port = SerialPort::open_tty(&args.port, &args.line)
+    let line = args.options().line;
+    let port = SerialPort::open_tty(&args.port, &line)
         .map_err(|error| (Exit::Unavailable, error.to_string()))?;
     for difference in port.differences().iter().filter(|_| !port.is_pty()) {
         eprintln!("billing-sim: warning: {}: {difference}", args.port.display());
@@ -93,7 +143,7 @@ async fn run_on_port(args: &RunArgs) -> Result<Report, (Exit, String)> {
 }
 
 /// The first signal stops, the second aborts.
-async fn until_signals(shutdown: Shutdown) -> io::Result<()> {
+pub(crate) async fn until_signals(shutdown: Shutdown) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     for token in [&shutdown.stop, &shutdown.abort] {
@@ -157,6 +207,12 @@ fn show_progress(mut events: mpsc::Receiver<Event>) {
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
+    if args.dialects {
+        return daemon::program::print(&listing::dialects(args.json));
+    }
+    if args.faults {
+        return daemon::program::print(&listing::faults(args.json));
+    }
     let found = sys::ports::list();
     daemon::program::print(&match args.json {
         true => format!("{:#}\n", ports::json(&found)),

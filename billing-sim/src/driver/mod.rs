@@ -2,8 +2,14 @@
 //!
 //! - [`options`]: what to run.
 //! - [`port`]: what a run needs of a port.
-//! - [`run`]: the one loop.
+//! - [`run`]: the loop of the dialect `numbered`.
+//! - [`line`]: a port that faults can do something to.
+//! - [`exchange`]: the loop of all other dialects.
+//! - [`wall`]: the clock on the wall.
 
+pub mod exchange;
+pub mod line;
 pub mod options;
 pub mod port;
 pub mod run;
+pub mod wall;

@@ -78,11 +78,11 @@ struct Driver<P> {
 
 /// Why the loop woke up; several reasons may hold at once. None is the timer.
 #[derive(Default)]
-struct Wake {
-    stop: bool,
-    abort: bool,
-    wrote: Option<io::Result<usize>>,
-    read: Option<io::Result<usize>>,
+pub(super) struct Wake {
+    pub(super) stop: bool,
+    pub(super) abort: bool,
+    pub(super) wrote: Option<io::Result<usize>>,
+    pub(super) read: Option<io::Result<usize>>,
 }
 
 impl<P: Port> Driver<P> {
@@ -155,13 +155,13 @@ impl<P: Port> Driver<P> {
 }
 
 impl Wake {
-    fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         self.stop || self.abort || self.wrote.is_some() || self.read.is_some()
     }
 }
 
 /// Whether the token was cancelled; then it is taken, since it would be ready for ever.
-fn take_ready(
+pub(super) fn take_ready(
     token: &mut Option<Pin<Box<WaitForCancellationFuture<'_>>>>,
     cx: &mut Context<'_>,
 ) -> bool {
@@ -176,7 +176,7 @@ fn take_ready(
 pub const EVENT_QUEUE: usize = 16 * 1024;
 
 /// Bytes read at once: more than a PTY buffers.
-const READ_CHUNK: usize = 8192;
+pub(super) const READ_CHUNK: usize = 8192;
 
 /// How often a blocked write is looked at for having lasted too long.
-const BLOCKED_LOOK: Duration = Duration::from_millis(100);
+pub(super) const BLOCKED_LOOK: Duration = Duration::from_millis(100);

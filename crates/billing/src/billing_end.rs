@@ -14,7 +14,7 @@ use crate::civil::WallClock;
 /// or `misbehave`, drain `poll_transmit` and `poll_event`, then ask `poll_timeout`. Whoever drives
 /// it paces the bytes and tells `handle_written` when they have left; timers for an answer start
 /// then.
-pub trait BillingEnd {
+pub trait BillingEnd: Send {
     /// Bytes from the line, in any chunks.
     fn handle_bytes(&mut self, bytes: &[u8], now: Duration);
 

@@ -110,7 +110,7 @@ pub enum End {
 
 /// Somebody who is told of everything that passes, at once and in order. The run waits for nobody:
 /// an implementation that may block has a thread of its own.
-pub trait Sink {
+pub trait Sink: Send {
     /// The next entry.
     fn take(&mut self, entry: &Entry);
 }
@@ -128,11 +128,6 @@ impl Sink for Vec<Entry> {
 }
 
 impl End {
-    /// Whether the run came to its intended end.
-    pub fn is_intended(self) -> bool {
-        matches!(self, Self::Done | Self::Duration | Self::Stopped)
-    }
-
     /// For people.
     pub fn words(self) -> &'static str {
         match self {

@@ -247,7 +247,7 @@ impl Exchange {
 
     /// Whether something is wanted that has not come.
     fn is_waiting(&self) -> bool {
-        self.end.backlog() > 0 || self.judge.tally().posted < self.settings.load.charges
+        self.end.backlog() > 0 || self.judge.tally().posted < self.source.charges()
     }
 
     /// Brings everything up to date after anything happened.
@@ -265,7 +265,6 @@ impl Exchange {
     }
 
     fn begin_items(&mut self, now: Duration) {
-        // A dialect whose billing system sends nothing queues nothing; at most as many as fit.
         for _ in 0..self.settings.load.outstanding {
             let Some(serial) = self.source.poll(self.end.backlog(), now) else { break };
             if !self.is_waiting() {
@@ -273,15 +272,17 @@ impl Exchange {
             }
             self.end.send(serial, now);
             self.drain(now);
+            if self.judge.tally().queued == 0 {
+                self.source.mute();
+            }
         }
     }
 
     fn look_for_end(&mut self, now: Duration) {
-        let load = self.settings.load;
         let late = self.source.is_late(now);
-        let posted = self.judge.tally().posted >= load.charges;
+        let posted = self.judge.tally().posted >= self.source.charges();
         // Charges alone were asked for: they are the run's length.
-        if posted && load.charges > 0 && load.count.is_none() && load.duration.is_none() {
+        if posted && self.source.is_by_charges() {
             self.source.stop();
         }
         let sent = self.source.is_over(now) && self.end.backlog() == 0 && self.outlet.is_idle();

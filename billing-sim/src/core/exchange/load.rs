@@ -23,17 +23,36 @@ pub struct Source {
     start: Duration,
     begun: u64,
     stopped: bool,
+    muted: bool,
 }
 
 impl Source {
     /// The first item is due at once.
     pub fn new(load: Load, now: Duration) -> Self {
-        Self { load, start: now, begun: 0, stopped: false }
+        Self { load, start: now, begun: 0, stopped: false, muted: false }
     }
 
     /// Begins no more items.
     pub fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    /// The billing system of this dialect sends nothing of its own: a count is of charges.
+    pub fn mute(&mut self) {
+        if let Some(count) = self.load.count.take() {
+            self.load.charges = self.load.charges.max(count);
+        }
+        self.muted = true;
+    }
+
+    /// Charges that the gateway is to post.
+    pub fn charges(&self) -> u64 {
+        self.load.charges
+    }
+
+    /// Whether charges alone say how long the run is.
+    pub fn is_by_charges(&self) -> bool {
+        self.load.charges > 0 && self.load.count.is_none() && self.load.duration.is_none()
     }
 
     /// Serial number of the item that is to be begun now, if one is.
@@ -66,7 +85,7 @@ impl Source {
     }
 
     fn due(&self) -> Option<Duration> {
-        if self.load.count.is_some_and(|count| self.begun >= count) {
+        if self.muted || self.load.count.is_some_and(|count| self.begun >= count) {
             return None;
         }
         let begun = u32::try_from(self.begun).unwrap_or(u32::MAX);

@@ -27,6 +27,8 @@ pub struct Report {
     /// What was to be expected.
     #[serde(flatten)]
     pub expectations: Expectations,
+    /// Events that were not delivered because the receiver was too slow. The judge saw them all.
+    pub events_dropped: u64,
 }
 
 /// What was run.
@@ -130,11 +132,34 @@ impl Report {
     /// The report of `run`. It passed if it came to its intended end, something was posted or
     /// confirmed (a run that proves nothing does not pass), and every verdict is as expected.
     pub fn new(run: Run, outcome: Outcome, expectations: Expectations) -> Self {
-        let tally = outcome.tally;
-        let proves = tally.posted + tally.confirmed + tally.answered > 0;
-        let marks = Verdict::ALL.map(|verdict| expectations.mark(verdict, &outcome.verdicts));
-        let pass = outcome.ended.is_intended() && proves && !marks.contains(&Mark::Failed);
-        Self { schema: Self::SCHEMA, pass, run, outcome, expectations }
+        let mut report = Self {
+            schema: Self::SCHEMA,
+            pass: false,
+            run,
+            outcome,
+            expectations,
+            events_dropped: 0,
+        };
+        let mark = |verdict| report.expectations.mark(verdict, &report.outcome.verdicts);
+        let is_expected = Verdict::ALL.into_iter().all(|verdict| mark(verdict) != Mark::Failed);
+        report.pass = is_expected && report.complaint().is_none();
+        report
+    }
+
+    /// Why the run as a whole is no proof, whatever the verdicts.
+    pub fn complaint(&self) -> Option<&'static str> {
+        let tally = self.outcome.tally;
+        match self.outcome.ended {
+            End::Silent => Some("the gateway settled nothing for the time of patience"),
+            End::Full => Some("more passed than can be remembered and compared"),
+            End::Gone => Some("the port disappeared"),
+            End::Done | End::Duration | End::Stopped
+                if tally.posted + tally.confirmed + tally.answered == 0 =>
+            {
+                Some("nothing was posted or confirmed: such a run proves nothing")
+            }
+            End::Done | End::Duration | End::Stopped => None,
+        }
     }
 }
 

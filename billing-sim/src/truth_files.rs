@@ -1,0 +1,140 @@
+//! Files that say what was wanted and what the gateway has taken, one JSON object a line.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use billing::Charge;
+use billing::dialect::Dialect;
+use bytes::Bytes;
+use serde::Deserialize;
+
+/// The contents of the charges in the file, as the dialect carries them.
+///
+/// # Errors
+/// The file can't be read, or a line of it is no charge that fits; the message names both.
+pub fn charges(path: &Path, dialect: &Dialect) -> io::Result<Vec<Bytes>> {
+    let read = |line: &str| {
+        let charge: Charge = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        charge.check().map_err(|error| error.to_string())?;
+        let content = dialect.content(&charge)?;
+        content.ok_or_else(|| format!("nobody posts charges in {}", dialect.name()))
+    };
+    lines(path, read)
+}
+
+/// The texts of the records in the file, in the order of the line, each once: several nodes may
+/// have written down the same piece of input.
+///
+/// # Errors
+/// The file can't be read, or a line of it is no record; the message names both.
+pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
+    let rows = lines(path, |line| {
+        let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let text = row.text()?;
+        Ok((row, text))
+    })?;
+    let mut streams: Vec<Option<String>> = Vec::new();
+    let mut texts = BTreeMap::new();
+    for (index, (row, text)) in rows.into_iter().enumerate() {
+        if row.kept_in.as_deref().is_some_and(|kept_in| kept_in != "in") {
+            continue;
+        }
+        let stream = match streams.iter().position(|stream| *stream == row.incarnation) {
+            Some(stream) => stream,
+            None => {
+                streams.push(row.incarnation);
+                streams.len() - 1
+            }
+        };
+        // Without a place in the stream, its place in the file counts.
+        texts.insert((stream, row.start.unwrap_or(index as u64)), text);
+    }
+    Ok(texts.into_values().collect())
+}
+
+/// What matters of a line of `failover-node records --json`.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "box")]
+    kept_in: Option<String>,
+    incarnation: Option<String>,
+    start: Option<u64>,
+    record: Option<String>,
+    record_hex: Option<String>,
+}
+
+impl Row {
+    fn text(&self) -> Result<Bytes, String> {
+        match (&self.record_hex, &self.record) {
+            (Some(hex), _) => from_hex(hex).ok_or_else(|| "record_hex is no hex".to_owned()),
+            (None, Some(text)) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+            // A charge without a number yet.
+            (None, None) => Ok(Bytes::new()),
+        }
+    }
+}
+
+fn lines<T>(path: &Path, read: impl Fn(&str) -> Result<T, String>) -> io::Result<Vec<T>> {
+    let name = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let numbered = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let all = numbered.map(|(number, line)| {
+        read(line).map_err(|error| io::Error::other(format!("{name}:{number}: {error}")))
+    });
+    all.collect()
+}
+
+fn from_hex(text: &str) -> Option<Bytes> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace())
+        .map(|c| c.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let pairs = digits.chunks(2);
+    pairs.map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    #[test]
+    fn records_come_in_the_order_of_the_line_and_once() {
+        let export = file(
+            "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
+             {\"box\":\"in\",\"incarnation\":\"7\",\"start\":10,\"record\":\"a\"}\n\n\
+             {\"box\":\"out\",\"key\":\"k\"}\n\
+             {\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
+             {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n",
+        );
+        let expected: [&[u8]; 3] = [b"a", b"b", b"\xc3\x80"];
+        assert_eq!(records(export.path()).unwrap(), expected);
+        let plain = file("{\"record\":\"z\"}\n{\"record\":\"y\"}\n{\"record\":\"z\"}\n");
+        assert_eq!(records(plain.path()).unwrap(), [&b"z"[..], b"y", b"z"]);
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_with_its_place() {
+        let dialect = Dialect::named("fias", &[]).unwrap();
+        let charge = dialect.charge(1, 1).unwrap();
+        let good = serde_json::to_string(&charge).unwrap();
+        let export = file(&format!("{good}\n{{\"key\":\"k\"}}\n"));
+        let error = charges(export.path(), &dialect).unwrap_err().to_string();
+        assert!(error.contains(":2: missing field"), "{error}");
+        let right = file(&good);
+        let content = dialect.content(&charge).unwrap().unwrap();
+        assert_eq!(charges(right.path(), &dialect).unwrap(), [content]);
+        let cdr = Dialect::named("cdr", &[]).unwrap();
+        assert!(charges(right.path(), &cdr).unwrap_err().to_string().contains("nobody posts"));
+        assert!(records(Path::new("/does/not/exist")).is_err());
+    }
+}
