@@ -7,14 +7,14 @@
 //! - [`options`]: what it is told
 //! - [`store`]: what came from the line and what is to be posted, durable
 //! - [`session`]: the gateway between the node's frames and the store's writes
-//! - `note`: the envelope of what a successor reads
+//! - [`note`]: the envelope of what a successor reads
 //! - `handler`: what happens with records once they are durable
 //! - `wall`: the clock on the wall
 //! - `pipes`, `notices`: the way to the node, and to its log
 //! - [`process`]: the process and its loop
 
 pub(crate) mod handler;
-pub(crate) mod note;
+pub mod note;
 pub(crate) mod notices;
 pub mod options;
 pub(crate) mod pipes;

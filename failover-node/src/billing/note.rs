@@ -16,7 +16,7 @@ pub(crate) fn wrap(dialect: &str, incarnation: u64, state: &[u8]) -> Bytes {
 
 /// The state in a note, if it is of this dialect and input stream. A note of another stream says
 /// nothing about this one: what it calls outstanding may have been answered in between.
-pub(crate) fn unwrap(mut note: Bytes, dialect: &str, incarnation: u64) -> Option<Bytes> {
+pub fn unwrap(mut note: Bytes, dialect: &str, incarnation: u64) -> Option<Bytes> {
     let version = note.try_get_u8().ok()?;
     let len = usize::from(note.try_get_u8().ok()?);
     if version != VERSION || note.len() < len || note.split_to(len) != dialect.as_bytes() {

@@ -1,0 +1,13 @@
+//! Billing lines whose holders die, sleep and come back: nothing is lost, nothing is posted twice,
+//! nothing is mixed. `docs/billing.md` has the table of all cases.
+//!
+//! - `offsets`: at every byte, commit and frame of a conversation
+//! - `paused`: the holder sleeps there instead, and wakes when another has the line
+//! - `restarted`: the terminal server dies there, and with it the note
+//! - `chains`: one takeover after the other, at fixed distances and by seed
+
+mod chains;
+mod offsets;
+mod paused;
+mod restarted;
+mod sweep;
