@@ -17,11 +17,11 @@ fn world() -> World {
     World::new(Settings::default(), CHARGES, ITEMS)
 }
 
-/// Bytes on the line in an undisturbed conversation.
-fn length() -> u64 {
+/// Bytes on the line in an undisturbed conversation, and when it ends.
+fn undisturbed() -> (u64, Duration) {
     let mut world = world();
     assert!(world.run(MINUTE));
-    world.ticks
+    (world.ticks, world.now)
 }
 
 fn assert_no_enq_first(world: &World, from: usize) {
@@ -29,9 +29,22 @@ fn assert_no_enq_first(world: &World, from: usize) {
     assert_ne!(world.wire.get(from), Some(&enq), "never ENQ first");
 }
 
+fn is_trouble(event: &SimEvent) -> bool {
+    matches!(
+        event,
+        SimEvent::BadCheck { .. }
+            | SimEvent::Interleave { .. }
+            | SimEvent::Partial { .. }
+            | SimEvent::LateAnswer { .. }
+            | SimEvent::AnswerReplayed
+            | SimEvent::Repeated { .. }
+    )
+}
+
 #[test]
 fn at_every_byte_of_a_conversation_nothing_is_lost_and_nothing_is_posted_twice() {
-    for tick in 0..length() {
+    let (length, end) = undisturbed();
+    for tick in 0..length {
         let mut world = world();
         while world.ticks < tick {
             world.step();
@@ -44,9 +57,33 @@ fn at_every_byte_of_a_conversation_nothing_is_lost_and_nothing_is_posted_twice()
         assert_no_enq_first(&world, from);
         let gave_up = world.noticed(|notice| matches!(notice, Notice::GaveUp { .. }));
         assert_eq!(gave_up, 0, "killed at byte {tick}");
-        // The next one goes on where the last stood: most often nobody notices anything.
-        assert_eq!(world.count(|event| matches!(event, SimEvent::BadCheck { .. })), 0);
-        assert_eq!(world.count(|event| *event == SimEvent::AnswerReplayed), 0);
+        // The next one goes on where the last stood, and nobody notices anything.
+        assert_eq!(world.events.iter().find(|event| is_trouble(event)), None, "byte {tick}");
+        assert_eq!(world.noticed(|notice| *notice == Notice::NoteRefused), 0);
+        assert_eq!(world.noticed(|notice| matches!(notice, Notice::Unexpected { .. })), 0);
+        assert_eq!(world.now, end, "killed at byte {tick}: not one byte time is lost");
+    }
+}
+
+#[test]
+fn it_may_take_seconds_until_the_next_one_is_there() {
+    for (millis, gives_up) in
+        [(40, false), (500, false), (4000, false), (7000, false), (20_000, true)]
+    {
+        for tick in (0..undisturbed().0).step_by(3) {
+            let mut world = world();
+            while world.ticks < tick {
+                world.step();
+            }
+            world.kill_for(Duration::from_millis(millis));
+            assert!(world.run(5 * MINUTE), "killed at byte {tick} for {millis} ms");
+            let posted = world.count(|event| matches!(event, SimEvent::Posted { .. }));
+            assert_eq!(posted as u64, CHARGES);
+            if !gives_up {
+                world.assert_exact(ITEMS);
+            }
+            assert_eq!(world.count(|event| *event == SimEvent::AnswerReplayed), 0);
+        }
     }
 }
 

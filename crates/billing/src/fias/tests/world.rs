@@ -123,6 +123,8 @@ pub(super) struct World {
     /// The gateway hears so many steps late that bytes were written.
     pub(super) lag: u64,
     late: VecDeque<(u64, u64)>,
+    /// Nobody holds the line.
+    is_dead: bool,
     /// Timers are looked at with every step.
     pub(super) is_impatient: bool,
     steps: u64,
@@ -156,6 +158,7 @@ impl World {
             noise: None,
             lag: 0,
             late: VecDeque::new(),
+            is_dead: false,
             is_impatient: false,
             steps: 0,
             wire: Vec::new(),
@@ -185,9 +188,11 @@ impl World {
         if out.is_none() && back.is_none() && !self.late.is_empty() {
             self.now += BYTE;
         } else if out.is_none() && back.is_none() {
-            let timers = [self.gateway.poll_timeout(), self.pms.poll_timeout()];
-            let next = timers.into_iter().flatten().min().expect("somebody waits for something");
-            self.now = self.now.max(next);
+            let gateway = self.gateway.poll_timeout().filter(|_| !self.is_dead);
+            let timers = [gateway, self.pms.poll_timeout()];
+            let next = timers.into_iter().flatten().min();
+            assert!(next.is_some() || self.is_dead, "somebody waits for something");
+            self.now = self.now.max(next.unwrap_or(self.now + Duration::from_millis(100)));
         } else {
             self.now += BYTE;
             self.ticks += 1;
@@ -197,7 +202,7 @@ impl World {
             for byte in self.carry(byte) {
                 self.pms.handle_bytes(&[byte], self.now);
             }
-            if is_last && !std::mem::take(&mut self.server.is_foreign) {
+            if is_last && !std::mem::take(&mut self.server.is_foreign) && !self.is_dead {
                 self.server.written += 1;
                 self.late.push_back((self.steps + self.lag, self.server.written));
             }
@@ -207,7 +212,9 @@ impl World {
             for byte in self.carry(byte) {
                 let offset = self.server.input.len() as u64;
                 self.server.input.push(byte);
-                self.gateway.handle_input(offset, &[byte], self.now);
+                if !self.is_dead {
+                    self.gateway.handle_input(offset, &[byte], self.now);
+                }
             }
             if is_last {
                 self.pms_written += 1;
@@ -223,7 +230,7 @@ impl World {
             self.gateway.handle_timeout(self.now);
             self.pms.handle_timeout(self.now);
         }
-        if self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
+        if !self.is_dead && self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
             self.gateway.handle_timeout(self.now);
         }
         if self.pms.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -256,6 +263,21 @@ impl World {
             let output = self.server.queue.pop_front().expect("it is in front");
             self.server.settle(&output);
         }
+        self.drop_gateway();
+        self.begin(false);
+    }
+
+    /// The same, and the next one comes only after a while.
+    pub(super) fn kill_for(&mut self, time: Duration) {
+        self.kill();
+        self.drop_gateway();
+        self.is_dead = true;
+        self.run_for(time);
+        self.is_dead = false;
+        self.begin(false);
+    }
+
+    fn drop_gateway(&mut self) {
         self.server.queue.clear();
         if let Some((output, at)) = self.server.current.take() {
             self.server.settle(&output);
@@ -264,7 +286,6 @@ impl World {
             let (ack, note) = (self.server.acked, None);
             self.server.current = Some((Output { bytes: left, ack, note }, 0));
         }
-        self.begin(false);
     }
 
     /// A gateway that is told what the terminal server knows.
@@ -317,7 +338,7 @@ impl World {
     }
 
     fn drain(&mut self) {
-        loop {
+        while !self.is_dead {
             while let Some(write) = self.gateway.poll_write() {
                 self.store(write);
             }
