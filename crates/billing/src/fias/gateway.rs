@@ -371,6 +371,7 @@ impl crate::gateway::Gateway for Gateway {
             && self.ledger.outstanding().is_none()
             && self.resync_until.is_none()
             && !self.resync_due
+            && self.sending != Some(Sending::Resync)
     }
 
     fn ledger(&self) -> Option<&Ledger> {

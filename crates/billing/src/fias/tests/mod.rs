@@ -4,6 +4,7 @@
 mod bench;
 mod chunks;
 mod conversation;
+mod courses;
 mod hazards;
 mod link;
 mod page;
