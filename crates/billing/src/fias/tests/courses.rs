@@ -19,10 +19,12 @@ fn text(text: &[u8]) -> bytes::Bytes {
 }
 
 fn kinds(bench: &GatewayBench) -> Vec<(&str, HandledBy)> {
-    let kind = |write| match write {
-        &Write::Receive(ref record) => Some((record.kind.as_str(), record.handled_by)),
-        _ => None,
-    };
+    fn kind(write: &Write) -> Option<(&str, HandledBy)> {
+        match write {
+            Write::Receive(record) => Some((&record.kind, record.handled_by)),
+            _ => None,
+        }
+    }
     bench.writes.iter().filter_map(kind).collect()
 }
 
