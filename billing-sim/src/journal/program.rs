@@ -13,7 +13,7 @@ use super::player::play;
 use super::replay::{Outcome, Pace, Replay};
 use super::show::{ShowError, show};
 use super::writer::Writer;
-use crate::core::exchange::entry::{End, Entry, Sink};
+use crate::core::exchange::entry::End;
 
 /// Shows a journal.
 ///
@@ -49,50 +49,52 @@ pub fn run_replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let pace = if args.fast { Pace::Fast } else { Pace::Original };
     let replay = Replay::read(journal, pace, args.settle)
         .map_err(|error| named(&args.file, Exit::NoInput, &error))?;
-    let mut sink = Kept(None);
+    let mut sink = None;
     let mut played = None;
     let service = async |stop| {
         let port = SerialPort::open_tty(&args.port, &line).or_exit(Exit::Unavailable)?;
-        if let Some(path) = &args.journal {
-            let writer = Writer::create(path, &again(header, args, line));
-            sink.0 = Some(writer.map_err(|error| named(path, Exit::CannotCreate, &error))?);
-        }
+        sink = begin(args.journal.as_deref(), &again(header, args, line))?;
         played = Some(play(replay, port, stop, &mut sink).await.or_exit(Exit::OsError)?);
         Ok(())
     };
     daemon::program::serve(service, "the journal may end early")?;
     let Some((outcome, why)) = played else { return Ok(Exit::Negative) };
-    if let (Some(writer), Some(path)) = (sink.0.take(), &args.journal) {
-        let written = writer.end();
-        if let Some(error) = written.error {
-            return Err(named(path, Exit::CannotCreate, &error));
-        }
-        if written.dropped > 0 {
-            eprintln!(
-                "billing-sim: warning: {}: {} entries are missing",
-                path.display(),
-                written.dropped
-            );
-        }
-    }
     let text = match args.json {
         true => serde_json::to_string(&outcome).or_exit(Exit::Io)? + "\n",
         false => told(&outcome, why),
     };
     // A reader that has gone is no reason to forget the outcome.
     let _ = io::stdout().write_all(text.as_bytes());
+    finish(sink, args.journal.as_deref())?;
     Ok(if outcome.same { Exit::Ok } else { Exit::Negative })
 }
 
-/// A journal, if one is wanted.
-struct Kept(Option<Writer>);
+/// Begins a journal, if one is wanted.
+///
+/// # Errors
+/// Its file can't be made.
+pub fn begin(path: Option<&Path>, header: &Header) -> Result<Option<Writer>, Failure> {
+    let create = |path| {
+        Writer::create(path, header).map_err(|error| named(path, Exit::CannotCreate, &error))
+    };
+    path.map(create).transpose()
+}
 
-impl Sink for Kept {
-    fn take(&mut self, entry: &Entry) {
-        if let Some(writer) = &mut self.0 {
-            writer.take(entry);
-        }
+/// Ends it. What is missing is told on standard error.
+///
+/// # Errors
+/// It could not be written to its end.
+pub fn finish(writer: Option<Writer>, path: Option<&Path>) -> Result<(), Failure> {
+    let (Some(writer), Some(path)) = (writer, path) else { return Ok(()) };
+    let written = writer.end();
+    if let Some(error) = written.error {
+        return Err(named(path, Exit::CannotCreate, &error));
     }
+    if written.dropped > 0 {
+        let (path, dropped) = (path.display(), written.dropped);
+        eprintln!("billing-sim: warning: {path}: {dropped} entries are missing");
+    }
+    Ok(())
 }
 
 /// The outcome for people.

@@ -67,6 +67,15 @@ impl Sink for Writer {
     }
 }
 
+/// A journal, if one is wanted.
+impl Sink for Option<Writer> {
+    fn take(&mut self, entry: &Entry) {
+        if let Some(writer) = self {
+            writer.take(entry);
+        }
+    }
+}
+
 /// A run that is given up still leaves a whole journal.
 impl Drop for Writer {
     fn drop(&mut self) {
