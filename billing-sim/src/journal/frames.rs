@@ -134,7 +134,13 @@ impl Frames {
             _ => Dialect::Other,
         };
         let lines = |framed| {
-            Splitter::Lines(Box::new(Lines::new(framed, Duration::MAX, 0, State::default())))
+            Splitter::Lines(Box::new(Lines::new(
+                framed,
+                Duration::MAX,
+                0,
+                State::default(),
+                Duration::ZERO,
+            )))
         };
         let splitter = || match &dialect {
             Dialect::Cdr(layout) => lines(layout.end == layout::End::StxEtx),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::layout::{End, Layout};
-use super::lines::{Found, Lines, Sound, State};
+use super::lines::{EndByte, Found, Lines, Sound, State};
 use super::page::Place;
 use super::sequence::{Follows, Seen};
 use super::settings::CdrSettings;
@@ -53,7 +53,7 @@ pub mod kind {
 
 impl Collector {
     /// A collector that goes on where `resume` says.
-    pub fn new(settings: &CdrSettings, resume: Resume, _now: Duration) -> Self {
+    pub fn new(settings: &CdrSettings, resume: Resume, now: Duration) -> Self {
         let layout = settings.resolved();
         let mut notices = VecDeque::new();
         let noted = resume.note.filter(|note| {
@@ -64,13 +64,12 @@ impl Collector {
             readable
         });
         let known = noted.clone().and_then(decode);
-        // Without a note nobody knows whether the first byte begins a line. Pages are counted from
-        // there all the same: an exchange that is switched on after us begins one.
-        let unknown = (State { is_suspect: true, ..State::default() }, Place(Some(0)), None);
+        // Without a note nobody knows whether the first byte begins a line.
+        let unknown = (State { is_suspect: true, ..State::default() }, Place::default(), None);
         let (state, place, seen) = known.unwrap_or(unknown);
         let framed = layout.end == End::StxEtx;
         Self {
-            lines: Lines::new(framed, settings.line_timeout, resume.acked, state),
+            lines: Lines::new(framed, settings.line_timeout, resume.acked, state, now),
             layout,
             place,
             seen,
@@ -89,7 +88,7 @@ impl Collector {
                 Found::FormFeed => self.place.form_feed(),
                 Found::Blank => {
                     if let Some(page) = &self.layout.page {
-                        self.place.advance(page);
+                        self.place.blank(page);
                     }
                 }
             }
@@ -165,9 +164,15 @@ impl Collector {
     fn note(&self) -> Bytes {
         let mut note = BytesMut::new();
         note.put_u8(VERSION);
-        let State { after_cr, is_suspect, is_skipping } = self.lines.state();
-        note.put_u8(u8::from(after_cr) | u8::from(is_suspect) << 1 | u8::from(is_skipping) << 2);
-        note.put_u16(self.place.0.unwrap_or(NO_PLACE));
+        let State { after, is_suspect, is_skipping } = self.lines.state();
+        let after = match after {
+            None => 0,
+            Some(EndByte::Cr) => 1,
+            Some(EndByte::Lf) => 2,
+        };
+        note.put_u8(after | u8::from(is_suspect) << 2 | u8::from(is_skipping) << 3);
+        note.put_u16(self.place.at.unwrap_or(NO_PLACE));
+        note.put_u16(self.place.blanks);
         if let Some(Seen { number, period, digest }) = self.seen {
             note.put_u64(number);
             note.put_i64(period);
@@ -177,28 +182,33 @@ impl Collector {
     }
 }
 
-/// A note: version (1), flags (1), place on the page (2), then, if a number was seen, number (8),
-/// period (8) and digest (8). Big-endian.
+/// A note: version (1), flags (1), place on the page (2), empty lines before it (2), then, if a
+/// number was seen, number (8), period (8) and digest (8). Big-endian.
 fn decode(mut note: Bytes) -> Option<(State, Place, Option<Seen>)> {
     if note.try_get_u8().ok()? != VERSION {
         return None;
     }
     let flags = note.try_get_u8().ok()?;
-    let is = |bit: u8| flags & 1 << bit != 0;
-    let state = State { after_cr: is(0), is_suspect: is(1), is_skipping: is(2) };
-    let place = note.try_get_u16().ok()?;
-    let place = Place((place != NO_PLACE).then_some(place));
+    let after = match flags & 3 {
+        0 => None,
+        1 => Some(EndByte::Cr),
+        2 => Some(EndByte::Lf),
+        _ => return None,
+    };
+    let state = State { after, is_suspect: flags & 4 != 0, is_skipping: flags & 8 != 0 };
+    let at = Some(note.try_get_u16().ok()?).filter(|at| *at != NO_PLACE);
+    let place = Place { at, blanks: note.try_get_u16().ok()? };
     let seen = match note.len() {
         0 => None,
         24 => Some(Seen { number: note.get_u64(), period: note.get_i64(), digest: note.get_u64() }),
         _ => return None,
     };
-    (flags < 8).then_some((state, place, seen))
+    (flags < 16).then_some((state, place, seen))
 }
 
 impl Gateway for Collector {
     fn handle_input(&mut self, offset: u64, bytes: &[u8], now: Duration) {
-        self.lines.handle_gap(offset);
+        self.lines.handle_gap(offset, now);
         let known = self.lines.offset().saturating_sub(offset);
         let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
         self.lines.handle_bytes(&bytes[known..], now);
@@ -208,9 +218,9 @@ impl Gateway for Collector {
     fn handle_line(&mut self, news: LineNews, now: Duration) {
         match news {
             LineNews::Gap { offset } => {
-                self.lines.handle_gap(offset);
+                self.lines.handle_gap(offset, now);
                 // How many lines are missing, nobody knows.
-                self.place = Place(None);
+                self.place = Place::default();
             }
             LineNews::Damage => self.lines.handle_damage(now),
             // An exchange goes on where it stood. If it did not, its line does not fit, or waits

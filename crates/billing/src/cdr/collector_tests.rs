@@ -81,7 +81,8 @@ fn many_records_of_one_input_are_acknowledged_together() {
 #[test]
 fn an_exchange_and_a_collector_agree_in_every_layout() {
     for layout in Layout::all() {
-        let settings = settings(&layout.name);
+        let mut settings = settings(&layout.name);
+        settings.set("title", "CALL RECORDS").unwrap();
         let (bytes, calls) = printed(&settings, 300);
         let mut collector = collector(&settings, 0, None);
         collector.handle_input(0, &bytes, T0);
@@ -103,6 +104,7 @@ fn a_kill_at_every_byte_loses_and_doubles_and_tears_nothing() {
         // Short pages, so that several lie within the bytes of the story.
         if layout.page.is_some() {
             settings.set("page", "3/8").unwrap();
+            settings.set("title", "CALL RECORDS").unwrap();
         }
         let (bytes, calls) = printed(&settings, 12);
         for chunk in [1, 7, 64] {
@@ -149,6 +151,21 @@ fn f2_at_a_takeover_without_offsets_one_record_is_torn_at_most() {
             assert!(texts(&records, kind::TORN).len() <= 1, "{} from {from}", layout.name);
         }
     }
+}
+
+/// Without a title, pages are known from the first foot on.
+#[test]
+fn no_call_is_taken_for_a_title() {
+    let settings = settings("kx");
+    let (bytes, calls) = printed(&settings, 200);
+    // Somewhere on the first page, and nothing has come for a while.
+    let from =
+        bytes.windows(2).enumerate().filter(|(_, end)| end == b"\r\n").nth(20).unwrap().0 + 2;
+    let mut collector = collector(&settings, from as u64, None);
+    collector.handle_input(from as u64, &bytes[from..], T0 + settings.line_timeout);
+    let records = records(&mut collector);
+    assert_eq!(texts(&records, kind::CALL), calls[calls.len() - 182..]);
+    assert_eq!(texts(&records, kind::TITLE).len(), 3 * 3);
 }
 
 #[test]

@@ -28,16 +28,26 @@ pub struct Lines {
     is_damaged: bool,
     /// Damage while nothing was being received: it may have been the next line's first byte.
     damaged_at: Option<Duration>,
-    last_byte_at: Duration,
+    /// When something last happened on the line.
+    last_at: Duration,
     found: VecDeque<Found>,
+}
+
+/// A byte that ends a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndByte {
+    /// CR: an LF next is no second line.
+    Cr,
+    /// LF: a CR next is none.
+    Lf,
 }
 
 /// What must be known to go on at a place where no line is being received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
-    /// The last byte was a CR: an LF next belongs to it.
-    pub after_cr: bool,
-    /// Nobody knows whether the next byte begins a line.
+    /// The last byte ended a line: its counterpart belongs to it.
+    pub after: Option<EndByte>,
+    /// Nobody knows whether the next byte begins a line. A silence of the timeout ends that.
     pub is_suspect: bool,
     /// A line grew too long: nothing counts until its end.
     pub is_skipping: bool,
@@ -77,7 +87,7 @@ pub enum Sound {
 impl Lines {
     /// Lines from the byte at `offset` on. A line whose end does not come is torn `timeout` after
     /// its last byte.
-    pub fn new(framed: bool, timeout: Duration, offset: u64, state: State) -> Self {
+    pub fn new(framed: bool, timeout: Duration, offset: u64, state: State, now: Duration) -> Self {
         Self {
             framed,
             timeout,
@@ -88,7 +98,7 @@ impl Lines {
             state,
             is_damaged: false,
             damaged_at: None,
-            last_byte_at: Duration::ZERO,
+            last_at: now,
             found: VecDeque::new(),
         }
     }
@@ -101,15 +111,16 @@ impl Lines {
                 false => self.line_byte(*byte, now),
             }
             self.offset += 1;
-            self.last_byte_at = now;
+            self.last_at = now;
         }
     }
 
     /// The next byte has this offset: what lies between never comes.
-    pub fn handle_gap(&mut self, offset: u64) {
+    pub fn handle_gap(&mut self, offset: u64, now: Duration) {
         if offset > self.offset {
             self.tear(self.offset);
             self.offset = offset;
+            self.last_at = now;
             self.state = State { is_suspect: true, ..State::default() };
         }
     }
@@ -126,13 +137,14 @@ impl Lines {
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.tear(self.offset);
+            self.last_at = now;
             self.state.is_suspect = true;
         }
     }
 
     /// When the line being received is torn.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.is_receiving().then(|| self.last_byte_at + self.timeout)
+        self.is_receiving().then(|| self.last_at + self.timeout)
     }
 
     /// The next thing found.
@@ -153,8 +165,8 @@ impl Lines {
     /// What a successor needs that begins at [`Self::settled`].
     pub fn state(&self) -> State {
         match self.is_receiving() {
-            // The line's first byte was no LF.
-            true => State { after_cr: false, ..self.state },
+            // The line's first byte was no end.
+            true => State { after: None, ..self.state },
             false => self.state,
         }
     }
@@ -164,22 +176,30 @@ impl Lines {
     }
 
     fn line_byte(&mut self, byte: u8, now: Duration) {
-        let after_cr = std::mem::take(&mut self.state.after_cr);
+        let after = self.state.after.take();
         match byte {
             CR | LF => {
-                self.state.after_cr = byte == CR;
-                let is_rest = byte == LF && after_cr;
+                let (this, other) = match byte {
+                    CR => (EndByte::Cr, EndByte::Lf),
+                    _ => (EndByte::Lf, EndByte::Cr),
+                };
                 if self.is_receiving() {
-                    return self.end_line(self.offset + 1);
+                    self.end_line(self.offset + 1);
+                    self.state.after = Some(this);
+                    return;
                 }
                 // Whatever it ended, a line begins after it.
                 let is_end_of_long = std::mem::take(&mut self.state.is_skipping);
                 self.state.is_suspect = false;
-                if !is_rest && !is_end_of_long {
+                if after == Some(other) {
+                    return;
+                }
+                self.state.after = Some(this);
+                if !is_end_of_long {
                     self.found.push_back(Found::Blank);
                 }
             }
-            NUL if self.text.is_empty() => self.state.after_cr = after_cr,
+            NUL if self.text.is_empty() => self.state.after = after,
             FF => {
                 self.end_line(self.offset);
                 self.state = State::default();
@@ -208,6 +228,7 @@ impl Lines {
 
     fn begin(&mut self, now: Duration) {
         self.start = self.offset;
+        self.state.is_suspect &= now.saturating_sub(self.last_at) < self.timeout;
         let damaged_at = self.damaged_at.take();
         self.is_damaged = damaged_at.is_some_and(|at| now.saturating_sub(at) < self.timeout);
     }
@@ -261,7 +282,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn lines(framed: bool) -> Lines {
-        Lines::new(framed, TIMEOUT, 0, State::default())
+        Lines::new(framed, TIMEOUT, 0, State::default(), T0)
     }
 
     fn found(lines: &mut Lines) -> Vec<Found> {
@@ -296,7 +317,7 @@ mod tests {
         assert_eq!((found(&mut lines), lines.settled()), (vec![], 0));
         assert_eq!(lines.poll_timeout(), Some(T0 + TIMEOUT));
         lines.handle_timeout(T0 + TIMEOUT);
-        lines.handle_bytes(b"ne\rwhole\r", T0 + TIMEOUT * 2);
+        lines.handle_bytes(b"ne\rwhole\r", T0 + TIMEOUT + TIMEOUT / 2);
         let expected = [
             line(0, 9, "half a li", Sound::Torn),
             line(9, 12, "ne", Sound::Suspect),
@@ -307,10 +328,34 @@ mod tests {
     }
 
     #[test]
+    fn lf_and_cr_are_one_end_in_either_order() {
+        let mut lines = lines(false);
+        lines.handle_bytes(b"one\n\rtwo\n\r\n\rthree\n\n", T0);
+        let texts: Vec<_> = found(&mut lines)
+            .into_iter()
+            .map(|found| match found {
+                Found::Line { text, .. } => text,
+                _ => Bytes::new(),
+            })
+            .collect();
+        assert_eq!(texts, ["one", "two", "", "three", ""]);
+    }
+
+    #[test]
+    fn a_silence_ends_the_doubt_whether_a_line_begins() {
+        for (pause, sound) in [(TIMEOUT / 2, Sound::Suspect), (TIMEOUT, Sound::Whole)] {
+            let state = State { is_suspect: true, ..State::default() };
+            let mut lines = Lines::new(false, TIMEOUT, 0, state, T0);
+            lines.handle_bytes(b"one\r", T0 + pause);
+            assert_eq!(found(&mut lines), [line(0, 4, "one", sound)]);
+        }
+    }
+
+    #[test]
     fn a_gap_is_never_spliced() {
         let mut lines = lines(false);
         lines.handle_bytes(b"begin", T0);
-        lines.handle_gap(100);
+        lines.handle_gap(100, T0);
         lines.handle_bytes(b"end\r", T0);
         let expected = [line(0, 5, "begin", Sound::Torn), line(100, 104, "end", Sound::Suspect)];
         assert_eq!(found(&mut lines), expected);
@@ -401,7 +446,7 @@ mod tests {
             let mut first = lines(false);
             first.handle_bytes(&bytes[..at], T0);
             let settled = first.settled();
-            let mut second = Lines::new(false, TIMEOUT, settled, first.state());
+            let mut second = Lines::new(false, TIMEOUT, settled, first.state(), T0);
             second.handle_bytes(&bytes[settled as usize..], T0);
             prop_assert_eq!(found(&mut whole), [found(&mut first), found(&mut second)].concat());
         }

@@ -13,11 +13,11 @@ pub struct Page {
     pub length: u16,
     /// Title lines at the top.
     pub header: u16,
-    /// Empty lines at the bottom, so that nothing is printed over the fold.
+    /// Empty lines at the bottom, so that nothing is printed over the fold. So many in a row are
+    /// taken for it, wherever they come.
     #[serde(default)]
     pub skip: u16,
-    /// Text by which the first title line is known wherever it comes. Without it pages are counted
-    /// from a form feed, or from the beginning if the exchange was switched on after us.
+    /// Text by which the first title line is known wherever it comes.
     #[serde(default)]
     pub title: String,
 }
@@ -49,35 +49,51 @@ impl Page {
     }
 }
 
-/// Where on its page the next line stands; `None`: nobody knows.
+/// Where on its page the next line stands.
+///
+/// Until a page's title, its foot or a form feed has been seen, nobody knows: better a title is
+/// taken for a call than a call for a title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place(pub Option<u16>);
+pub struct Place {
+    /// From 0; `None`: nobody knows.
+    pub at: Option<u16>,
+    /// Empty lines before it.
+    pub blanks: u16,
+}
 
 impl Place {
     /// Takes a line with text; true: it is a title. `fits`: by its looks it is a record, which
     /// decides where the layout can tell.
     pub fn line(&mut self, page: &Page, text: &[u8], fits: bool) -> bool {
         let title = page.title.as_bytes();
-        if !title.is_empty() && text.windows(title.len()).any(|part| part == title) {
-            self.0 = Some(0);
+        let is_known = !title.is_empty() && text.windows(title.len()).any(|part| part == title);
+        let is_foot = page.skip > 0 && self.blanks >= page.skip;
+        if is_known || is_foot {
+            self.at = Some(0);
         }
-        let due = self.0.is_some_and(|at| at < page.header);
+        self.blanks = 0;
+        let due = self.at.is_some_and(|at| at < page.header);
         if due && fits {
             // The page is shorter or longer than we were told.
-            self.0 = None;
+            self.at = None;
         }
         self.advance(page);
         due && !fits
     }
 
     /// Takes a line without text.
-    pub fn advance(&mut self, page: &Page) {
-        self.0 = self.0.map(|at| (at + 1) % page.length.max(1));
+    pub fn blank(&mut self, page: &Page) {
+        self.blanks = self.blanks.saturating_add(1);
+        self.advance(page);
+    }
+
+    fn advance(&mut self, page: &Page) {
+        self.at = self.at.map(|at| at.saturating_add(1) % page.length.max(1));
     }
 
     /// A new page begins.
     pub fn form_feed(&mut self) {
-        self.0 = Some(0);
+        *self = Self { at: Some(0), blanks: 0 };
     }
 }
 
@@ -98,30 +114,42 @@ mod tests {
         Page { length: 6, header: 2, skip: 1, title: title.into() }
     }
 
+    /// Which of these lines are titles; an empty one is none.
+    fn titles(page: &Page, place: &mut Place, lines: &[&str]) -> Vec<bool> {
+        let judge = |text: &&str| match text.is_empty() {
+            true => {
+                place.blank(page);
+                false
+            }
+            false => place.line(page, text.as_bytes(), false),
+        };
+        lines.iter().map(judge).collect()
+    }
+
     #[test]
-    fn titles_are_known_by_their_place() {
-        let (page, mut place) = (page(""), Place(Some(0)));
-        let lines = [b"t", b"t", b"c", b"c", b"c"];
-        let titles: Vec<_> = lines.iter().map(|text| place.line(&page, &text[..], false)).collect();
-        assert_eq!(titles, [true, true, false, false, false]);
-        place.advance(&page);
-        assert_eq!(place, Place(Some(0)));
+    fn titles_are_known_by_their_place_once_that_is_known() {
+        let (page, mut place) = (page(""), Place::default());
+        let all = [
+            "call", "call", "call", "call", "", "title", "title", "call", "call", "call", "",
+            "title",
+        ];
+        let found = titles(&page, &mut place, &all);
+        let found: Vec<_> = (0..all.len()).filter(|at| found[*at]).collect();
+        assert_eq!(found, [5, 6, 11]);
     }
 
     #[test]
     fn the_first_title_is_known_by_its_text() {
-        let (page, mut place) = (page("CALLS"), Place(None));
-        assert!(!place.line(&page, b"a call", false));
-        assert!(place.line(&page, b"  CALLS OF TODAY", false));
-        assert!(place.line(&page, b"anything", false));
-        assert!(!place.line(&page, b"a call", false));
+        let (page, mut place) = (page("CALLS"), Place::default());
+        let found = titles(&page, &mut place, &["call", " CALLS TODAY", "title", "call"]);
+        assert_eq!(found, [false, true, true, false]);
     }
 
     #[test]
     fn a_record_where_a_title_was_due_is_a_record() {
-        let (page, mut place) = (page(""), Place(None));
+        let (page, mut place) = (page(""), Place::default());
         place.form_feed();
         assert!(!place.line(&page, b"a record by its columns", true));
-        assert_eq!(place, Place(None));
+        assert_eq!(place.at, None);
     }
 }
