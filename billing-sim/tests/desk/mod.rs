@@ -143,6 +143,24 @@ pub(crate) fn charges(scenario: &Scenario, dialect: &Dialect) -> Vec<Charge> {
 
 /// Plays a scenario against the dialect's real gateway, in virtual time.
 pub(crate) fn play(scenario: &Scenario) -> Played {
+    play_with(scenario, |bytes| vec![bytes], |_| ())
+}
+
+/// The same, with a gateway whose every output becomes what `spoil` makes of it.
+pub(crate) fn play_spoilt(scenario: &Scenario, spoil: impl FnMut(Bytes) -> Vec<Bytes>) -> Played {
+    play_with(scenario, spoil, |_| ())
+}
+
+/// The same, compared at the end with what `change` makes of the truth.
+pub(crate) fn play_compared(scenario: &Scenario, change: impl FnOnce(&mut Truth)) -> Played {
+    play_with(scenario, |bytes| vec![bytes], change)
+}
+
+fn play_with(
+    scenario: &Scenario,
+    mut spoil: impl FnMut(Bytes) -> Vec<Bytes>,
+    change: impl FnOnce(&mut Truth),
+) -> Played {
     let dialect = scenario.dialect().unwrap();
     let mut now = Duration::from_secs(1000);
     let wanted = charges(scenario, &dialect);
@@ -167,7 +185,7 @@ pub(crate) fn play(scenario: &Scenario) -> Played {
             }
         }
         while let Some(bytes) = desk.poll_left(now) {
-            if closed.is_none() {
+            for bytes in spoil(bytes).into_iter().filter(|_| closed.is_none()) {
                 exchange.handle_bytes(&bytes, now);
             }
         }
@@ -193,7 +211,9 @@ pub(crate) fn play(scenario: &Scenario) -> Played {
     let records = records.map(|record| record.text.clone()).collect();
     // What nobody posts is not compared.
     let charges = dialect.posts().then_some(contents);
-    exchange.compare(&Truth { charges, records: Some(records) }, now);
+    let mut truth = Truth { charges, records: Some(records) };
+    change(&mut truth);
+    exchange.compare(&truth, now);
     while let Some(entry) = exchange.poll_entry() {
         entries.push(entry);
     }
