@@ -36,6 +36,8 @@ pub struct Link {
     /// No record before this time: a second answer to an enquiry may be on its way, and would be
     /// taken for an answer to that record.
     ready_at: Duration,
+    /// Enquiries before this time were made while nobody was here: one answer serves them all.
+    gathered_until: Duration,
     /// Bytes that belong to nothing, and since when.
     noise: Option<Noise>,
     queued: u64,
@@ -159,6 +161,7 @@ impl Link {
             is_asked: false,
             outbound: None,
             ready_at: now,
+            gathered_until: now + SETTLE,
             noise: None,
             queued: 0,
             written: 0,
@@ -343,8 +346,10 @@ impl Link {
     }
 
     fn enquire(&mut self, now: Duration) {
-        // The answer that is still to leave will serve.
-        if self.is_asked || self.enquiry_until.is_none() {
+        // The answer that is still to leave will serve; and one to each of many would be taken for
+        // answers to the peer's next records.
+        let is_served = self.answer > 0 && now < self.gathered_until;
+        if self.is_asked || self.enquiry_until.is_none() || is_served {
             return;
         }
         self.is_asked = true;

@@ -42,6 +42,7 @@ impl PmsBench {
         let said = bench.hears(&frame("LA|DA080618|TI123500|"));
         assert!(said.starts_with(b"\x06\x02LA|"), "{said:?}");
         assert_eq!(bench.hears(ACK), b"");
+        assert_eq!(bench.waits(Duration::from_secs(1)), b"");
         bench.events.clear();
         bench
     }

@@ -95,6 +95,17 @@ fn f4_an_answer_to_the_predecessor_s_record_is_the_successor_s() {
 }
 
 #[test]
+fn f4_enquiries_made_while_nobody_was_there_get_one_answer() {
+    let settings = Settings::default;
+    let bench = GatewayBench::alive(settings());
+    let mut bench = bench.taken_over(settings(), false);
+    assert_eq!(bench.hears(&frame("GI|RN101|")), ACK);
+    assert_eq!(bench.hears(b"\x05\x05"), b"");
+    bench.waits(3 * SECOND);
+    assert_eq!(bench.hears(ENQ), ACK);
+}
+
+#[test]
 fn f5_the_answer_to_a_charge_is_lost() {
     let mut bench = PmsBench::alive();
     bench.pms.misbehave(Misdeed::DropCommits { count: 1 }, bench.now);

@@ -83,6 +83,8 @@ fn it_may_take_seconds_until_the_next_one_is_there() {
                 world.assert_exact(ITEMS);
             }
             assert_eq!(world.count(|event| *event == SimEvent::AnswerReplayed), 0);
+            let late = world.count(|event| matches!(event, SimEvent::LateAnswer { .. }));
+            assert!(late == 0 || gives_up, "killed at byte {tick} for {millis} ms");
         }
     }
 }
