@@ -190,7 +190,9 @@ impl Chain {
             }
             self.notices.extend(std::iter::from_fn(|| gateway.poll_event()));
             // A command of the predecessor's that the store knows and whose handler has not replied.
-            if let Some(number) = gateway.awaits_reply().filter(|_| self.replies.is_empty()) {
+            let is_stored = |number| self.inbox.values().any(|row| row.number == Some(number));
+            let awaited = gateway.awaits_reply().filter(|number| is_stored(*number));
+            if let Some(number) = awaited.filter(|_| self.replies.is_empty()) {
                 self.replies.push_back((self.now + self.reply_after, number));
             }
             if !gateway.wants_charge() {

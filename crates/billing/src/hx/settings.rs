@@ -192,3 +192,36 @@ const fn key(
 ) -> Key {
     Key { name, default, values, meaning }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings as _;
+
+    const PAGE: &str = include_str!("../../../../docs/hx.md");
+
+    #[test]
+    fn the_page_lists_every_setting() {
+        for key in Settings::KEYS {
+            let values = key.values.replace('|', "\\|");
+            let row =
+                format!("| `{}` | {} | {values} | {} |\n", key.name, key.default, key.meaning);
+            assert!(PAGE.contains(&row), "docs/hx.md has no row\n{row}");
+        }
+        let (_, table) = PAGE.split_once("## Settings").unwrap();
+        assert_eq!(table.matches("\n| `").count(), Settings::KEYS.len());
+    }
+
+    #[test]
+    fn what_is_none_of_a_keys_values_changes_nothing() {
+        for key in Settings::KEYS {
+            for value in ["", "nonsense, and more", "é"] {
+                let mut settings = Settings::default();
+                let error = settings.set(key.name, value).map_err(|error| error.to_string());
+                let begins = format!("{}: `{value}` is none of its values: ", key.name);
+                assert!(error.is_err_and(|error| error.starts_with(&begins)), "{begins}");
+                assert_eq!(settings, Settings::default());
+            }
+        }
+    }
+}
