@@ -1,5 +1,6 @@
 //! The command line.
 
+mod billing;
 mod help;
 mod run;
 
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 use daemon::watch;
 use wire::Name;
 
+pub use self::billing::{PostArgs, RecordsArgs};
 pub use self::run::{Member, PayloadMode, RunArgs};
 use crate::config::values::{self, USUAL_SOCKET};
 
@@ -60,6 +62,12 @@ pub enum Command {
     /// Show the journal of role changes
     #[command(after_help = help::EVENTS_HELP, after_long_help = help::EVENTS_HELP)]
     Events(EventsArgs),
+    /// Show what came from the line and what was posted, from a billing payload's store
+    #[command(after_help = billing::RECORDS_HELP, after_long_help = billing::RECORDS_HELP)]
+    Records(RecordsArgs),
+    /// Add charges that the billing payload of a line's coordinator is to post
+    #[command(after_help = billing::POST_HELP, after_long_help = billing::POST_HELP)]
+    Post(Box<PostArgs>),
     /// Check a configuration file: prints a summary, or every error with its place
     CheckConfig {
         /// The file

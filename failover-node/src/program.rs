@@ -9,7 +9,7 @@ use daemon::{CancellationToken, Exit, Failure, OrExit, RequestError};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::billing::process;
+use crate::billing::{post, process, records};
 use crate::cli::{
     Cli, Command, GuardArgs, HandoverArgs, MaintenanceArgs, RunArgs, SocketArgs, StatusArgs, Switch,
 };
@@ -36,6 +36,8 @@ pub fn main(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Maintenance(args)) => maintenance(&args).map(done),
         Some(Command::WhyNot(args)) => why_not(&args),
         Some(Command::Events(args)) => history::show(&args).map(done),
+        Some(Command::Records(args)) => records::show(&args),
+        Some(Command::Post(args)) => post::run(&args),
         Some(Command::CheckConfig { file }) => {
             print(&summary::render(&Config::look_at(&file)?)).map(done)
         }

@@ -206,14 +206,14 @@ fn paths(paths: &[PathReport]) -> Table {
     table
 }
 
-fn table() -> Table {
+pub(crate) fn table() -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table
 }
 
 /// No space before the first column, two between columns.
-fn flush_left(table: &mut Table, columns: usize) {
+pub(crate) fn flush_left(table: &mut Table, columns: usize) {
     for index in 0..columns {
         if let Some(column) = table.column_mut(index) {
             column.set_padding((0, 2));
@@ -300,6 +300,7 @@ mod tests {
                 highest_epoch: "1.7".into(),
                 held: Some("1.7".into()),
                 lease_left_ms: Some(371),
+                store: None,
             }],
             members: vec![MemberReport {
                 node: "b".into(),

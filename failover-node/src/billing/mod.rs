@@ -12,13 +12,20 @@
 //! - `wall`: the clock on the wall
 //! - `pipes`, `notices`: the way to the node, and to its log
 //! - [`process`]: the process and its loop
+//! - [`records`], [`post`]: the commands of these names
+//! - [`finder`]: which store a command is about, and who leads its line
+//! - [`calendar`]: moments as people write them, by the host's clock on the wall
 
+pub mod calendar;
+pub mod finder;
 pub(crate) mod handler;
 pub mod note;
 pub(crate) mod notices;
 pub mod options;
 pub(crate) mod pipes;
+pub mod post;
 pub mod process;
+pub mod records;
 pub mod session;
 pub mod store;
 pub(crate) mod wall;

@@ -9,7 +9,9 @@ failover-node --config FILE [OPTIONS]
        failover-node handover [--to NODE]
        failover-node maintenance [off | on [--for TIME|--until-off] [--force]]
        failover-node why-not
-       failover-node events [-n COUNT] [--follow]";
+       failover-node events [-n COUNT] [--follow]
+       failover-node records [--inbox|--outbox] [--json|--csv] [--follow]
+       failover-node post --key KEY --room ROOM --amount AMOUNT | --file FILE";
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status of a node: 0 stopped in order, 64 wrong usage or configuration, 66 file unreadable, 69

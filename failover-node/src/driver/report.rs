@@ -9,8 +9,9 @@ use super::events::{Events, RoleChange};
 use super::journal::cause_word;
 use super::network::Networks;
 use super::network::report::{FindingReport, PathReport};
-use super::options::Options;
+use super::options::{LineOptions, Options};
 use super::requests::{MaintenanceAnswer, Reason};
+use crate::component::PayloadOptions;
 use crate::core::{Counters, LATE_BOUNDS_MS, LOCK, LineId, MemberView, Membership, Node};
 
 /// How a node stands.
@@ -83,6 +84,9 @@ pub struct LineReport {
     pub held: Option<String>,
     /// What is left of its lease, as the node counts it.
     pub lease_left_ms: Option<u64>,
+    /// The store of its `billing` payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 /// Another node of the group.
@@ -209,6 +213,7 @@ impl LineReport {
             highest_epoch: node.highest_epoch(line).to_string(),
             held: node.epoch(line).map(|epoch| epoch.to_string()),
             lease_left_ms: node.lease_until(line).map(|until| millis(until.since(now))),
+            store: store(&options.lines[line]),
         }
     }
 }
@@ -266,6 +271,14 @@ impl LateReport {
         let bounds = LATE_BOUNDS_MS.into_iter().map(Some).chain([None]);
         let classes = bounds.zip(counters.late_histogram);
         classes.map(|(below_ms, count)| Self { below_ms, count }).collect()
+    }
+}
+
+/// Where a line's records and charges are.
+fn store(line: &LineOptions) -> Option<String> {
+    match &line.payload {
+        Some(PayloadOptions::Billing(billing)) => Some(billing.job.store.display().to_string()),
+        _ => None,
     }
 }
 

@@ -10,5 +10,6 @@ mod line;
 mod node;
 mod operations;
 mod standby;
+mod stores;
 mod streams;
 mod support;

@@ -9,11 +9,15 @@
 //! - [`writes`]: what a commit does, write by write
 //! - [`posting`]: what is posted next, and what becomes of rows that a predecessor left
 //! - [`inbox`]: records for the handlers, and their replies
+//! - [`desk`]: charges that people add, and what becomes of them
+//! - [`listing`]: the rows as they are, to be looked at
 //! - [`upkeep`]: forgetting, and keeping the files small
 
+pub mod desk;
 pub mod error;
 mod inbox;
 pub mod interface;
+pub mod listing;
 mod place;
 mod posting;
 mod schema;

@@ -1,14 +1,14 @@
 //! What is posted next, and what becomes of charges that were numbered and not settled. The table
 //! of all cases, with reasons, is in `docs/store.md`.
 
-use billing::ledger::Knowledge;
+use billing::ledger::{Knowledge, MAX_RECENT};
 use billing::{Charge, Ledger, Posting};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::StoreError;
 use super::error::Fault;
-use super::sqlite::{Held, SqliteStore};
+use super::sqlite::{Held, Judged, SqliteStore};
 use super::writes::{doubt, elsewhere, give_back};
 
 /// A charge that has a number and no end.
@@ -42,7 +42,7 @@ pub(super) fn next(
     if ledger.outstanding().is_some() {
         return Ok(None);
     }
-    inherit(store, ledger)?;
+    judge_new(store, ledger)?;
     let held = store.held()?;
     let rows = store.read(|db| numbered(db, held.line))?;
     let judged: Vec<_> = rows.iter().map(|row| (row.id, judge(row, &held, ledger))).collect();
@@ -56,30 +56,69 @@ pub(super) fn next(
     oldest(store, held.line, ledger)
 }
 
-/// What charges from before this tenure can still be. While this node was away, others may have sent
-/// more charges than the ledger remembers, and one of them may have been a caller's second try of
-/// one that lies here.
-fn inherit(store: &mut SqliteStore, ledger: &Ledger) -> Result<(), StoreError> {
-    let Some(inherited) = store.held()?.inherited else { return Ok(()) };
-    let last = ledger.last();
-    if last > inherited.number {
-        let forgotten = ledger.knowledge(inherited.number + 1, "") == Knowledge::Unknown;
+/// Judges the charges without a number that were not looked at yet in this tenure. It must be done
+/// when they come: until one is at the front, the ledger may have forgotten that somebody else has
+/// sent it.
+fn judge_new(store: &mut SqliteStore, ledger: &Ledger) -> Result<(), StoreError> {
+    let held = store.held()?;
+    let (verdicts, row) = store.read(|db| new_verdicts(db, &held, ledger))?;
+    let judged = Judged { row, clear: ledger.last(), is_ours: true };
+    // Within a tenure this goes with the next number that is given.
+    if !held.judged.is_ours || !verdicts.is_empty() {
         store.fenced(|tx, held| {
-            // With a new stream the ledger began anew, and says nothing about what was before.
-            if forgotten && !held.tenure.shared && !inherited.is_new_stream {
-                tx.execute(
-                    "UPDATE outbox SET state = 'doubt'
-                     WHERE line = ?1 AND state = 'new' AND id <= ?2",
-                    params![held.line, inherited.last],
-                )?;
-            }
-            let sql = "UPDATE line SET number = max(number, ?2) WHERE id = ?1";
-            tx.execute(sql, params![held.line, last.cast_signed()])?;
+            verdicts.iter().try_for_each(|(id, verdict)| carry_out(tx, *id, *verdict))?;
+            let sql = "UPDATE line SET number = max(number, ?2), clear = ?2, judged = ?3
+                 WHERE id = ?1";
+            tx.execute(sql, params![held.line, ledger.last().cast_signed(), row])?;
             Ok(())
         })?;
     }
-    store.forget_inherited();
+    store.set_judged(judged);
     Ok(())
+}
+
+/// What can't be sent of the new charges, and the last new charge's row.
+fn new_verdicts(
+    db: &Connection,
+    held: &Held,
+    ledger: &Ledger,
+) -> Result<(Vec<(i64, Verdict)>, i64), Fault> {
+    let mut select = db.prepare(
+        "SELECT id, key, epoch, known FROM outbox INDEXED BY outbox_new
+         WHERE line = ?1 AND state = 'new' AND id > ?2 ORDER BY id",
+    )?;
+    let from = if held.judged.is_ours { held.judged.row } else { 0 };
+    let (mut verdicts, mut last) = (Vec::new(), held.judged.row);
+    let mut rows = select.query(params![held.line, from])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        last = last.max(id);
+        let key = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        let is_ours = row.get(2) == Ok(Some(held.tenure.epoch.0.cast_signed()));
+        // From which number on somebody else may have sent it.
+        let clear = if id <= held.judged.row {
+            held.judged.clear
+        } else {
+            row.get::<_, i64>(3)?.cast_unsigned().saturating_sub(SECOND_TRY)
+        };
+        if ledger.has_sent(key) {
+            verdicts.push((id, Verdict::Elsewhere));
+        } else if !is_ours && held.may_have_missed(clear, ledger) {
+            verdicts.push((id, Verdict::Doubt));
+        }
+    }
+    Ok((verdicts, last))
+}
+
+impl Held {
+    /// Whether numbers after `clear` were used by others and forgotten since.
+    fn may_have_missed(&self, clear: u64, ledger: &Ledger) -> bool {
+        // With a new stream the ledger began anew, and says nothing about what was before.
+        !self.tenure.shared
+            && !self.is_new_stream
+            && clear < ledger.last()
+            && ledger.knowledge(clear + 1, "") == Knowledge::Unknown
+    }
 }
 
 fn judge(row: &Row, held: &Held, ledger: &Ledger) -> Verdict {
@@ -155,3 +194,7 @@ fn first_new(db: &Connection, line: i64) -> Result<Option<NewRow>, Fault> {
     );
     Ok(first.optional()?)
 }
+
+/// A caller's second try at another node is known for one if it comes before so many further charges
+/// were sent. The other half of what a ledger remembers is for the time until it is judged.
+const SECOND_TRY: u64 = (MAX_RECENT / 2) as u64;

@@ -21,7 +21,10 @@ const MIGRATIONS: [&str; 1] = ["
         incarnation INTEGER NOT NULL DEFAULT 0,
         node TEXT NOT NULL DEFAULT '',
         -- The highest number known to have been given to a charge.
-        number INTEGER NOT NULL DEFAULT 0
+        number INTEGER NOT NULL DEFAULT 0,
+        -- New charges up to the row `judged` are sent under no number up to `clear`.
+        judged INTEGER NOT NULL DEFAULT 0,
+        clear INTEGER NOT NULL DEFAULT 0
     ) STRICT;
 
     CREATE TABLE inbox (
@@ -60,8 +63,11 @@ const MIGRATIONS: [&str; 1] = ["
         text BLOB,
         incarnation INTEGER,
         answer BLOB,
+        -- The tenure in which it was accepted, then that in which it was numbered.
         epoch INTEGER,
         node TEXT,
+        -- The highest number known when it was accepted.
+        known INTEGER NOT NULL DEFAULT 0,
         accepted_at INTEGER NOT NULL,
         numbered_at INTEGER,
         settled_at INTEGER,

@@ -29,19 +29,21 @@ pub(super) struct Held {
     pub(super) tenure: Tenure,
     /// The row of the line.
     pub(super) line: i64,
-    /// What is left to be judged about charges accepted before it began.
-    pub(super) inherited: Option<Inherited>,
-}
-
-/// What a tenure found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Inherited {
-    /// The highest number that the store knew of.
-    pub(super) number: u64,
-    /// The last charge's row.
-    pub(super) last: i64,
     /// The input stream is another one than at the line's last tenure here, or there was none.
     pub(super) is_new_stream: bool,
+    /// What is known about new charges.
+    pub(super) judged: Judged,
+}
+
+/// What is known about new charges.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged {
+    /// Up to this row ...
+    pub(super) row: i64,
+    /// ... they were sent under no number up to this,
+    pub(super) clear: u64,
+    /// and that was looked at in this tenure.
+    pub(super) is_ours: bool,
 }
 
 impl SqliteStore {
@@ -144,10 +146,9 @@ impl SqliteStore {
         work(&self.db).map_err(|fault| fault.at(&self.file))
     }
 
-    /// What the tenure inherited has been judged.
-    pub(super) fn forget_inherited(&mut self) {
+    pub(super) fn set_judged(&mut self, judged: Judged) {
         if let Some(held) = &mut self.held {
-            held.inherited = None;
+            held.judged = judged;
         }
     }
 }
@@ -197,9 +198,10 @@ impl Store for SqliteStore {
 
 fn begin(tx: &Transaction<'_>, tenure: &Tenure) -> Result<(Held, Standing), Fault> {
     let line = line(tx, tenure.line.as_str())?;
-    let (epoch, incarnation, number) =
-        tx.query_row("SELECT epoch, incarnation, number FROM line WHERE id = ?1", [line], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    let sql = "SELECT epoch, incarnation, number, judged, clear FROM line WHERE id = ?1";
+    let [epoch, incarnation, number, judged, clear]: [i64; 5] =
+        tx.query_row(sql, [line], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])
         })?;
     let (begun, ours) = (Epoch(epoch.cast_unsigned()), tenure.epoch);
     if begun > ours {
@@ -226,13 +228,12 @@ fn begin(tx: &Transaction<'_>, tenure: &Tenure) -> Result<(Held, Standing), Faul
         )?,
         doubt: count("SELECT count(*) FROM outbox WHERE line = ?1 AND state = 'doubt'")?,
     };
-    let last = "SELECT coalesce(max(id), 0) FROM outbox WHERE line = ?1";
-    let inherited = Inherited {
-        number: known,
-        last: tx.query_row(last, [line], |row| row.get(0))?,
+    let held = Held {
+        tenure: tenure.clone(),
+        line,
         is_new_stream: incarnation.cast_unsigned() != tenure.incarnation,
+        judged: Judged { row: judged, clear: clear.cast_unsigned(), is_ours: false },
     };
-    let held = Held { tenure: tenure.clone(), line, inherited: Some(inherited) };
     Ok((held, standing))
 }
 

@@ -1,5 +1,7 @@
 //! What the store promises, as stories.
 
 mod fences;
+mod groups;
+mod limits;
 mod rows;
 mod support;

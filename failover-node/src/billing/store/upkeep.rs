@@ -35,7 +35,7 @@ pub(super) fn tidy(store: &mut SqliteStore, retain: Duration) -> Result<bool, St
 }
 
 /// Rows forgotten in one step, so that nobody waits long for the lock.
-const BATCH: i64 = 200;
+const BATCH: i64 = 1000;
 /// What the log beside the file may keep of the disk: SQLite moves its content into the file every
 /// 1000 pages (4 MiB) and writes it anew; only a reader that does not end lets it grow.
 pub(super) const MAX_WAL: i64 = 16 << 20;

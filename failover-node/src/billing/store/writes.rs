@@ -90,7 +90,12 @@ impl Commit<'_> {
             },
         );
         match before.optional()? {
-            Some((OutState::New, ..)) => self.give(id, number, text),
+            Some((OutState::New, ..)) => {
+                self.give(id, number, text)?;
+                let judged = "UPDATE line SET clear = ?2, judged = ?3 WHERE id = ?1";
+                self.tx.execute(judged, params![self.held.line, number, self.held.judged.row])?;
+                Ok(())
+            }
             Some((OutState::Numbered, Some(known), Some(known_text)))
                 if known == number && known_text == text =>
             {

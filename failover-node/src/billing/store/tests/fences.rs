@@ -10,7 +10,7 @@ use wire::Epoch;
 fn a_paused_old_coordinator_that_wakes_writes_nothing() {
     let (_dir, file) = place();
     let (mut old, _) = begun(&file, 1);
-    post(&mut old, "k1");
+    post(&mut old, &tenure(1), "k1");
     old.commit(&[Write::Receive(record(100))]).unwrap();
     // It is stopped here; another node on this host takes over.
     let (mut new, standing) = begun(&file, 2);
@@ -33,7 +33,7 @@ fn a_paused_old_coordinator_that_wakes_writes_nothing() {
 fn what_would_only_be_judged_is_fenced_too() {
     let (_dir, file) = place();
     let (mut old, _) = begun(&file, 1);
-    post(&mut old, "k1");
+    post(&mut old, &tenure(1), "k1");
     drop(begun(&file, 2));
     let mut ledger = Ledger::new(0);
     ledger.send(super::support::outstanding(1, "k1"));
@@ -77,7 +77,7 @@ fn another_process_s_change_is_noticed() {
     node.commit(&[Write::Receive(record(0))]).unwrap();
     assert!(!node.changed().unwrap(), "its own writes do not count");
     let mut desk = SqliteStore::open(&file).unwrap();
-    post(&mut desk, "k1");
+    post(&mut desk, &tenure(1), "k1");
     assert!(node.changed().unwrap());
     assert!(!node.changed().unwrap());
 }

@@ -6,12 +6,11 @@ use billing::gateway::{HandledBy, Outcome, Record};
 use billing::ledger::Outstanding;
 use billing::{Charge, Ledger, Posting, Write};
 use bytes::Bytes;
-use rusqlite::params;
 use tempfile::TempDir;
 use wire::Epoch;
 
-use super::super::sqlite::{SqliteStore, line, now};
-use super::super::{OutState, Standing, Store, Tenure};
+use super::super::desk::{Counter, Wanted};
+use super::super::{OutState, SqliteStore, Standing, Store, Tenure};
 
 pub(super) fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -49,18 +48,11 @@ pub(super) fn charge(key: &str) -> Charge {
     }
 }
 
-/// Adds a charge as somebody at a desk does.
-pub(super) fn post(store: &mut SqliteStore, key: &str) {
-    let text = serde_json::to_string(&charge(key)).unwrap();
-    let add = |tx: &rusqlite::Transaction<'_>| {
-        tx.execute(
-            "INSERT INTO outbox (line, key, charge, state, accepted_at)
-             VALUES (?1, ?2, ?3, 'new', ?4)",
-            params![line(tx, "pms")?, key, text, now()],
-        )?;
-        Ok(())
-    };
-    store.transact(add).unwrap();
+/// Adds a charge as somebody at the desk of the node with this tenure does.
+pub(super) fn post(store: &mut SqliteStore, tenure: &Tenure, key: &str) {
+    let counter = Counter { line: tenure.line.clone(), epoch: Some(tenure.epoch) };
+    let wanted = Wanted { charge: charge(key), is_now: false };
+    assert_eq!(store.add(&counter, &[wanted]).unwrap().len(), 1);
 }
 
 pub(super) fn record(start: u64) -> Record {

@@ -1,0 +1,116 @@
+//! Which store a command is about, and who leads its line, by asking the node of this host.
+
+use std::path::PathBuf;
+
+use daemon::{Exit, Failure, OrExit};
+use serde_json::json;
+use wire::{Epoch, Name};
+
+use crate::cli::SocketArgs;
+use crate::driver::NodeReport;
+use crate::driver::report::LineReport;
+use crate::program::PROGRAM;
+
+/// A line that has a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The line.
+    pub line: Name,
+    /// Its store.
+    pub store: PathBuf,
+    /// The grant that the node has for it.
+    pub held: Option<Epoch>,
+    /// Who has it, as far as the node knows.
+    pub holder: Option<String>,
+}
+
+/// Asks the node for its line with a store: the one named, or the only one.
+///
+/// # Errors
+/// No node answers; no line, or more than one, is meant.
+pub fn find(socket: &SocketArgs, line: Option<&Name>) -> Result<Found, Failure> {
+    let answer = daemon::status::request(&socket.path(), PROGRAM, &json!({"command": "status"}));
+    let answer = answer.map_err(|error| {
+        let message =
+            format!("{error}; to use the store of a node that is down, name it by --store");
+        Failure::new((&error).into(), message)
+    })?;
+    let report: NodeReport = serde_json::from_value(answer).or_exit(Exit::Protocol)?;
+    choose(&report.lines, line)
+}
+
+fn choose(lines: &[LineReport], line: Option<&Name>) -> Result<Found, Failure> {
+    let usage = |message: String| Err(Failure::new(Exit::Usage, message));
+    let named = |report: &&LineReport| line.is_none_or(|line| line.as_str() == report.line);
+    let with_store: Vec<_> =
+        lines.iter().filter(named).filter(|report| report.store.is_some()).collect();
+    let names = |lines: &[&LineReport]| {
+        lines.iter().map(|report| report.line.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match (&with_store[..], line) {
+        ([report], _) => found(report),
+        ([], Some(line)) if !lines.iter().any(|report| report.line == line.as_str()) => {
+            let all = names(&lines.iter().collect::<Vec<_>>());
+            usage(format!("this node has no line {line}; it has {all}"))
+        }
+        ([], _) => usage("no line of this node has a `billing` payload with a store".to_owned()),
+        (several, _) => usage(format!("say which line by --line: {}", names(several))),
+    }
+}
+
+fn found(report: &LineReport) -> Result<Found, Failure> {
+    let held = match &report.held {
+        None => None,
+        Some(text) => Some(epoch(text).ok_or("no epoch").or_exit(Exit::Protocol)?),
+    };
+    Ok(Found {
+        line: report.line.parse().or_exit(Exit::Protocol)?,
+        store: report.store.clone().unwrap_or_default().into(),
+        held,
+        holder: report.holder.clone().filter(|_| report.state == "held"),
+    })
+}
+
+/// From `start.count`.
+fn epoch(text: &str) -> Option<Epoch> {
+    let (start, count) = text.split_once('.')?;
+    Some(Epoch::new(start.parse().ok()?, count.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: &str, store: Option<&str>) -> LineReport {
+        LineReport {
+            line: name.into(),
+            terminal_server: String::new(),
+            beacon_ms: None,
+            state: "held".into(),
+            cause: None,
+            holder: Some("b".into()),
+            epoch: Some("7.2".into()),
+            reserved_for: None,
+            up: None,
+            highest_epoch: "7.2".into(),
+            held: Some("7.2".into()),
+            lease_left_ms: None,
+            store: store.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_only_line_with_a_store_is_meant() {
+        let lines = [line("pms", Some("/s")), line("door", None)];
+        let found = choose(&lines, None).unwrap();
+        assert_eq!((found.line.as_str(), found.held), ("pms", Some(Epoch::new(7, 2))));
+        assert_eq!(found.holder.as_deref(), Some("b"));
+        let door = "door".parse().unwrap();
+        let error = choose(&lines, Some(&door)).unwrap_err();
+        assert!(error.message.contains("no line of this node has a `billing`"), "{error}");
+        let error = choose(&lines, Some(&"x".parse().unwrap())).unwrap_err();
+        assert_eq!(error.message, "this node has no line x; it has pms, door");
+        let error = choose(&[line("a", Some("/s")), line("b", Some("/s"))], None).unwrap_err();
+        assert_eq!(error.message, "say which line by --line: a, b");
+    }
+}
