@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-/// For each record the line where it begins, and its fields by name; empty ones are left out.
-pub(super) fn objects(text: &str) -> Vec<(usize, Result<Map<String, Value>, String>)> {
+/// A charge's fields by name, or why it has none, and the line where it begins.
+pub(super) type Object = (usize, Result<Map<String, Value>, String>);
+
+/// All objects of a file; empty fields are left out.
+pub(super) fn objects(text: &str) -> Vec<Object> {
     let mut records = records(text).into_iter();
     let names = match records.next() {
         None => return Vec::new(),

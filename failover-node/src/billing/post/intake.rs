@@ -10,7 +10,7 @@ use billing::Charge;
 use daemon::{Exit, Failure};
 use serde_json::{Map, Value, json};
 
-use super::csv;
+use super::csv::{self, Object};
 use crate::billing::calendar;
 use crate::billing::store::desk::Wanted;
 use crate::cli::PostArgs;
@@ -130,9 +130,7 @@ fn parse(name: &str, text: &str) -> Result<Charges, Vec<String>> {
     Ok(charges)
 }
 
-type Numbered = (usize, Result<Map<String, Value>, String>);
-
-fn json_lines(text: &str) -> Vec<Numbered> {
+fn json_lines(text: &str) -> Vec<Object> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
