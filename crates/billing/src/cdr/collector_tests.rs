@@ -197,7 +197,7 @@ fn a_record_that_comes_twice_in_a_row_is_handled_once() {
 }
 
 #[test]
-fn half_a_line_does_not_lie_unacknowledged_for_ever() {
+fn f1_half_a_line_does_not_lie_unacknowledged_for_ever() {
     let settings = settings("teleseer");
     let mut collector = collector(&settings, 0, None);
     collector.handle_input(0, b"   123500", T0);
@@ -208,6 +208,63 @@ fn half_a_line_does_not_lie_unacknowledged_for_ever() {
     assert_eq!(texts(&records(&mut collector), kind::TORN), ["   123500"]);
     assert_eq!(collector.poll_output().map(|output| output.ack), Some(9));
     assert_eq!(notices(&mut collector), [Notice::Partial { start: 0, end: 9 }]);
+}
+
+#[test]
+fn f3_after_a_lost_acknowledgement_the_same_record_comes_from_the_same_offset() {
+    let settings = settings("m1");
+    let (bytes, _) = printed(&settings, 2);
+    let mut first = collector(&settings, 40, None);
+    first.handle_input(40, &bytes, T0);
+    let mut second = collector(&settings, 40, None);
+    second.handle_input(40, &bytes, T0);
+    let taken = records(&mut first);
+    assert_eq!((taken.len(), &taken), (2, &records(&mut second)));
+}
+
+#[test]
+fn f4_a_collector_sends_nothing_whatever_comes() {
+    for layout in Layout::all() {
+        let settings = settings(&layout.name);
+        let mut collector = collector(&settings, 0, None);
+        for (offset, byte) in (0..).zip(0..=255) {
+            collector.handle_input(offset, &[byte], T0);
+            collector.handle_timeout(T0 + settings.line_timeout);
+            while let Some(output) = collector.poll_output() {
+                assert!(output.bytes.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn f8_what_was_overwritten_in_the_exchange_is_a_counted_hole() {
+    let mut settings = settings("m1");
+    settings.set("buffer", "3").unwrap();
+    let mut exchange = Exchange::new(settings.clone(), 1, wall(), T0);
+    let (mut written, mut offset) = (0, 0);
+    let mut collector = collector(&settings, 0, None);
+    let mut overwritten = 0;
+    for serial in 1..=20 {
+        exchange.send(serial, T0);
+        // The line is held back while calls 5 to 15 end.
+        let is_held = (5..=15).contains(&serial);
+        while !is_held && let Some(frame) = exchange.poll_transmit() {
+            written += 1;
+            collector.handle_input(offset, &frame, T0);
+            offset += frame.len() as u64;
+            exchange.handle_written(written, T0);
+        }
+        let lost = std::iter::from_fn(|| exchange.poll_event())
+            .filter(|event| matches!(event, crate::SimEvent::Overwritten { .. }));
+        overwritten += lost.count() as u64;
+    }
+    assert!(overwritten > 0);
+    let holes = notices(&mut collector);
+    assert!(
+        matches!(holes[..], [Notice::Missing { count, .. }] if count == overwritten),
+        "{holes:?}"
+    );
 }
 
 #[test]
