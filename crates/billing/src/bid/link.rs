@@ -200,11 +200,11 @@ impl Link {
 
     /// The text of the last event is refused; the peer will send it again.
     pub fn reject(&mut self) {
-        // What the next good text's answer is must be known: a refusal keeps the parity.
-        let last = self.state.turn;
+        let before = self.state.turn;
         self.answer(Answer::Nak);
-        if matches!(last, Turn::Selected { .. }) {
-            self.state.turn = last;
+        // A refusal keeps the parity, by which the next good text is answered.
+        if matches!(before, Turn::Selected { .. }) {
+            self.state.turn = before;
         }
     }
 
@@ -430,8 +430,7 @@ impl Link {
     }
 
     fn answer(&mut self, answer: Answer) {
-        let last = if answer == Answer::Nak { Answer::Nak } else { answer };
-        self.wait(Turn::Selected { last }, answer.bytes(), self.profile.turn_timeout);
+        self.wait(Turn::Selected { last: answer }, answer.bytes(), self.profile.turn_timeout);
     }
 
     fn wait(&mut self, turn: Turn, bytes: Bytes, timeout: Duration) {

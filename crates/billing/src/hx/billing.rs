@@ -31,12 +31,11 @@ pub struct Billing {
     outlet: Outlet,
     events: VecDeque<SimEvent>,
     is_up: Option<bool>,
-    now: Duration,
 }
 
 impl Billing {
     /// A billing system that has posted nothing. The seed is that of its load, which is empty.
-    pub fn new(settings: Settings, _seed: u64, wall: WallClock, now: Duration) -> Self {
+    pub fn new(settings: Settings, _seed: u64, wall: WallClock, _now: Duration) -> Self {
         Self {
             settings,
             link: Link::new(settings.profile(true), 0),
@@ -46,12 +45,10 @@ impl Billing {
             outlet: Outlet::default(),
             events: VecDeque::new(),
             is_up: None,
-            now,
         }
     }
 
     fn drain(&mut self, now: Duration) {
-        self.now = now;
         let mut due = None;
         let mut lost = false;
         while let Some(event) = self.link.poll_event() {
