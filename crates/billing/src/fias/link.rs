@@ -294,8 +294,7 @@ impl Link {
             self.flush_noise();
         }
         match symbol {
-            // Whatever becomes of the record: the last answer is not about it.
-            None => self.forget_answer(),
+            None => {}
             Some(Symbol::Torn { start, end, bytes }) => {
                 self.forget_answer();
                 self.events.push_back(Event::Interleave { start, end, bytes });

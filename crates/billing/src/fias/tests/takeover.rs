@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::super::Settings;
+use super::bench::{ACK, GatewayBench, frame};
 use super::world::{Noise, World};
 use crate::billing_end::SimEvent;
-use crate::gateway::Notice;
+use crate::gateway::{Notice, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// From the first LS to a few charges and guests.
@@ -126,6 +127,33 @@ fn killed_on_a_lossy_line_it_posts_every_charge_once() {
         let conflicts = world.count(|event| matches!(event, SimEvent::Conflict { .. }));
         assert_eq!((posted, conflicts), (10, 0), "seed {seed}");
     }
+}
+
+#[test]
+fn what_is_half_received_is_not_acknowledged_by_what_is_sent_meanwhile() {
+    let whole = frame("GI|RN101|");
+    for at in 1..whole.len() {
+        let mut bench = GatewayBench::alive(Settings::default());
+        let before = bench.acked;
+        assert_eq!(bench.hears(&whole[..at]), b"");
+        assert!(bench.posts(1).starts_with(b"\x02PS|"));
+        assert_eq!(bench.acked, before);
+        let mut bench = bench.taken_over(Settings::default(), false);
+        assert_eq!(bench.hears(&whole), ACK);
+        assert!(bench.writes.iter().any(|write| matches!(write, Write::Receive(_))));
+    }
+}
+
+#[test]
+fn a_record_sent_again_across_a_takeover_is_not_received_twice() {
+    let mut bench = GatewayBench::alive(Settings::default());
+    assert_eq!(bench.hears(&frame("GI|RN101|")), ACK);
+    let mut bench = bench.taken_over(Settings::default(), false);
+    assert_eq!(bench.hears(&frame("GI|RN101|")), ACK);
+    assert_eq!(
+        (bench.writes.len(), &bench.notices[..]),
+        (0, &[Notice::Repeated { number: None }][..])
+    );
 }
 
 #[test]
