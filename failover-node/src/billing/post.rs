@@ -3,7 +3,6 @@
 mod csv;
 mod intake;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use daemon::{Exit, Failure, OrExit, Signals};
 use serde::Serialize;
 use sys::boottime;
 
-use super::finder;
+use super::finder::{self, Found};
 use super::store::desk::{Accepted, Counter, Decision, Declined, Wanted};
 use super::store::{OutState, SqliteStore, Store};
 use crate::cli::PostArgs;
@@ -45,7 +44,7 @@ pub fn run(args: &PostArgs) -> Result<ExitCode, Failure> {
         None => Exit::Ok,
         Some(seconds) => wait(&mut store, &accepted, Duration::from_secs(seconds.into()))?,
     };
-    print(&report(&store, &charges.wanted, &accepted, args)?)?;
+    print(&report(&store, &counter, &charges.wanted, &accepted, args)?)?;
     Ok(ended.into())
 }
 
@@ -56,17 +55,20 @@ fn open(args: &PostArgs) -> Result<(SqliteStore, Counter), Failure> {
         return Ok((SqliteStore::open(file)?, counter));
     }
     let found = finder::find(&args.socket, args.line.as_ref())?;
-    let Some(epoch) = found.held else {
-        let line = &found.line;
-        let leads = match &found.holder {
-            Some(holder) => format!("{holder} does: post there"),
-            None => "nobody is known to: try again".to_owned(),
-        };
-        let message = format!("this node does not lead line {line}, {leads}");
-        return Err(Failure::new(Exit::TemporaryFailure, message));
-    };
+    let Some(epoch) = found.held else { return Err(elsewhere(&found)) };
     let counter = Counter { line: found.line, epoch: Some(epoch) };
     Ok((SqliteStore::open(&found.store)?, counter))
+}
+
+/// This node does not lead; who does.
+fn elsewhere(found: &Found) -> Failure {
+    let line = &found.line;
+    let leads = match &found.holder {
+        Some(holder) => format!("{holder} does: post there"),
+        None => "nobody is known to: try again".to_owned(),
+    };
+    let message = format!("this node does not lead line {line}, {leads}");
+    Failure::new(Exit::TemporaryFailure, message)
 }
 
 fn decide(args: &PostArgs, key: &str, decision: Decision) -> Result<ExitCode, Failure> {
@@ -120,6 +122,7 @@ fn wait(store: &mut SqliteStore, accepted: &[Accepted], span: Duration) -> Resul
 /// What was added, and how each is.
 fn report(
     store: &SqliteStore,
+    counter: &Counter,
     wanted: &[Wanted],
     accepted: &[Accepted],
     args: &PostArgs,
@@ -147,17 +150,13 @@ fn report(
     let mut text = format!(
         "{added} added, {} there already, for line {} in {}\n",
         lines.len() - added,
-        args.line.as_ref().map_or("of this node", |line| line.as_str()),
-        display(store.file())
+        counter.line,
+        store.file().display()
     );
     if lines.len() <= MOST_SHOWN || args.wait.is_some() {
         text += &format!("\n{}\n", people(&lines));
     }
     Ok(text)
-}
-
-fn display(file: &Path) -> String {
-    file.display().to_string()
 }
 
 fn people(lines: &[Line<'_>]) -> String {
@@ -190,3 +189,19 @@ struct Line<'a> {
 const MOST_SHOWN: usize = 20;
 /// Between two looks at the store.
 const LOOK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_names_the_coordinator() {
+        let line = "pms".parse().unwrap();
+        let mut found = Found { line, store: "s".into(), held: None, holder: Some("b".into()) };
+        let failure = elsewhere(&found);
+        assert_eq!(failure.message, "this node does not lead line pms, b does: post there");
+        assert_eq!(failure.exit.code(), 75);
+        found.holder = None;
+        assert!(elsewhere(&found).message.ends_with("nobody is known to: try again"));
+    }
+}

@@ -3,5 +3,6 @@
 mod fences;
 mod groups;
 mod limits;
+mod rate;
 mod rows;
 mod support;
