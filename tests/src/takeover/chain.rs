@@ -295,7 +295,6 @@ impl<'a> Chain<'a> {
     }
 
     fn report(mut self) -> Report {
-        let handled = self.holders.iter_mut().filter_map(Holder::payload).map(|p| p.handled).sum();
         let nodes = Place::nodes(self.setting);
         Report {
             events: self.far.events,
@@ -315,7 +314,6 @@ impl<'a> Chain<'a> {
             dropped: self.port.dropped,
             objections: std::mem::take(&mut self.port.objections),
             lost: self.port.lost,
-            handled,
             took: self.now,
             trace: self.trace,
         }

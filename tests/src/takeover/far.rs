@@ -45,6 +45,12 @@ impl Far {
         self.end.as_mut()
     }
 
+    /// Queues item `serial` of its load.
+    pub fn send(&mut self, serial: u64, now: Duration) {
+        self.end.send(serial, now);
+        self.drain(now);
+    }
+
     /// Records that are not settled, or not even queued.
     pub fn backlog(&self) -> usize {
         self.end.backlog() + self.load.len() + self.frames.len()
@@ -78,8 +84,7 @@ impl Far {
     pub fn handle_timeout(&mut self, now: Duration) {
         while self.load.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, serial)) = self.load.pop_front() {
-                self.end.send(serial, now);
-                self.drain(now);
+                self.send(serial, now);
             }
         }
         if self.end.poll_timeout().is_some_and(|due| due <= now) {

@@ -39,8 +39,6 @@ pub struct Report {
     pub objections: Vec<String>,
     /// Bytes that came while no terminal server was there.
     pub lost: u64,
-    /// Rows that handlers have dealt with.
-    pub handled: u64,
     /// Virtual time.
     pub took: Duration,
     /// Every frame, where that was wanted.
@@ -58,6 +56,37 @@ pub fn judge(setting: &Setting, report: &Report) -> Vec<String> {
     findings.extend(charges(setting, report));
     findings.extend(outboxes(setting, report));
     findings.extend(records(report));
+    findings.extend(answers(setting, report));
+    findings
+}
+
+/// Each record is confirmed once, and where the dialect answers commands, each is answered once.
+fn answers(setting: &Setting, report: &Report) -> Vec<String> {
+    let count = |wanted: &dyn Fn(&SimEvent) -> Option<u64>, serial: u64| {
+        report.events.iter().filter(|event| wanted(event) == Some(serial)).count()
+    };
+    let confirmed = |event: &SimEvent| match event {
+        SimEvent::Confirmed { serial } | SimEvent::GaveUp { serial } => Some(*serial),
+        _ => None,
+    };
+    let answered = |event: &SimEvent| match event {
+        SimEvent::Answered { serial, .. } => Some(*serial),
+        _ => None,
+    };
+    let queued = |event: &SimEvent| match event {
+        SimEvent::Queued { serial, .. } => Some(*serial),
+        _ => None,
+    };
+    let mut findings = Vec::new();
+    for serial in report.events.iter().filter_map(queued) {
+        let (confirmed, answered) = (count(&confirmed, serial), count(&answered, serial));
+        let wanted = usize::from(setting.dialect.name() == "cable");
+        if confirmed != 1 || answered != wanted {
+            findings.push(format!(
+                "record {serial} was confirmed {confirmed} and answered {answered} times"
+            ));
+        }
+    }
     findings
 }
 

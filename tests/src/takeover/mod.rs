@@ -10,6 +10,7 @@
 //! - [`place`]: where the stores are, and what is in them
 //! - [`chain`]: all of it, and the loop
 //! - [`judge`]: what must be true in the end
+//! - [`pipe`]: gateways at the bare cable, for what our terminal server never does
 
 pub mod chain;
 pub mod far;
@@ -17,6 +18,7 @@ pub mod faults;
 pub mod holder;
 pub mod judge;
 pub mod payload;
+pub mod pipe;
 pub mod place;
 pub mod port;
 pub mod setting;
@@ -24,5 +26,6 @@ pub mod setting;
 pub use chain::{Chain, run};
 pub use faults::{Fault, Moment, Next, What};
 pub use judge::{Report, judge};
+pub use pipe::Pipe;
 pub use place::Place;
 pub use setting::{Setting, Stores};

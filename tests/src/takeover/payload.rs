@@ -27,8 +27,6 @@ pub struct Payload {
     handler: Option<Duration>,
     /// Rows that the handler has, and when it is done with them.
     batch: VecDeque<(Duration, u64, Option<u64>)>,
-    /// Rows that the handler has dealt with.
-    pub handled: u64,
 }
 
 /// How far [`Payload::settle`] came.
@@ -72,7 +70,6 @@ impl Payload {
             sought: None,
             handler: setting.handler,
             batch: VecDeque::new(),
-            handled: 0,
         })
     }
 
@@ -91,7 +88,6 @@ impl Payload {
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), StoreError> {
         while let Some((_, row, number)) = self.batch.front().copied().filter(|b| b.0 <= now) {
             self.batch.pop_front();
-            self.handled += 1;
             self.store.handled(&[Done { row, reply: number.map(|_| Reply::Ok) }])?;
             if let Some(number) = number {
                 self.session.gateway().handle_reply(number, Reply::Ok, now);

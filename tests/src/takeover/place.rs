@@ -26,6 +26,8 @@ pub struct InRow {
     pub start: u64,
     /// For the books only.
     pub is_kept: bool,
+    /// A handler is done with it.
+    pub is_handled: bool,
     /// What it is.
     pub kind: String,
     /// Its text.
@@ -116,15 +118,17 @@ impl Place {
     /// # Panics
     /// It can't be read.
     pub fn inbox(&self, setting: &Setting, line: &Name, node: usize) -> Vec<InRow> {
-        let sql = "SELECT incarnation, start, state = 'kept', kind, text FROM inbox
+        let sql =
+            "SELECT incarnation, start, state = 'kept', state = 'handled', kind, text FROM inbox
             WHERE line = (SELECT id FROM line WHERE name = ?1) ORDER BY id";
         self.rows(setting, line, node, sql, |row| {
             Ok(InRow {
                 incarnation: row.get::<_, i64>(0)?.cast_unsigned(),
                 start: row.get::<_, i64>(1)?.cast_unsigned(),
                 is_kept: row.get(2)?,
-                kind: row.get(3)?,
-                text: row.get(4)?,
+                is_handled: row.get(3)?,
+                kind: row.get(4)?,
+                text: row.get(5)?,
             })
         })
     }

@@ -23,6 +23,11 @@ fn killed_every(name: &str, distances: &[u64]) {
 }
 
 #[test]
+fn cable_survives_one_takeover_after_the_other() {
+    killed_every("cable", &[7, 23, 47, 101, 211]);
+}
+
+#[test]
 fn cdr_survives_one_takeover_after_the_other() {
     killed_every("cdr", &[7, 23, 47, 101, 211]);
 }
@@ -72,7 +77,7 @@ fn any_takeovers_lose_nothing() {
     let count: u64 = number("LINEKEEPER_TAKEOVERS").unwrap_or(60);
     println!("seeds from {first}");
     let place = Place::default();
-    for name in ["cdr", "hx", "fias"] {
+    for name in ["cable", "cdr", "fias", "hx"] {
         let settings = (first..first + count).map(|seed| drawn(name, seed));
         sweep(&place, settings, |setting, report| {
             let mut findings = judge(setting, report);

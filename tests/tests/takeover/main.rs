@@ -5,8 +5,10 @@
 //! - `paused`: the holder sleeps there instead, and wakes when another has the line
 //! - `restarted`: the terminal server dies there, and with it the note
 //! - `chains`: one takeover after the other, at fixed distances and by seed
+//! - `hazards`: F1 to F8, at a bare cable
 
 mod chains;
+mod hazards;
 mod offsets;
 mod paused;
 mod restarted;

@@ -44,6 +44,16 @@ fn cdr_that_wakes_changes_nothing() {
 }
 
 #[test]
+fn cable_that_wakes_changes_nothing() {
+    let (superseded, stale) = paused_everywhere("cable", Stores::Shared, AT_ONCE, 1);
+    assert!(superseded > 0, "some had a commit to make");
+    assert!(stale > 0, "some had a frame to send");
+    let (superseded, stale) = paused_everywhere("cable", Stores::Own, AFTERWARDS, 2);
+    assert_eq!(superseded, 0, "nobody else writes into its store");
+    assert!(stale > 0, "the line fences it all the same");
+}
+
+#[test]
 fn hx_that_wakes_changes_nothing() {
     let (superseded, stale) = paused_everywhere("hx", Stores::Shared, AT_ONCE, 1);
     assert!(superseded > 0, "some had a commit to make");

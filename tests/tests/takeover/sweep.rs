@@ -5,6 +5,7 @@ use linekeeper_tests::takeover::{Fault, Moment, Place, Report, Setting, What, ju
 /// The dialects with a load that fits them.
 pub(crate) fn dialect(name: &str) -> Setting {
     match name {
+        "cable" => Setting { records: 3, ..Setting::of("cable", &[]) },
         "cdr" => Setting { records: 3, ..Setting::of("cdr", &[("layout", "m1")]) },
         name => Setting::of(name, &[]),
     }
