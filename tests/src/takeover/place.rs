@@ -1,7 +1,9 @@
 //! Where the stores are, and what is in them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use billing::Charge;
 use failover_node::billing::store::SqliteStore;
@@ -15,6 +17,8 @@ use super::setting::{Setting, Stores};
 pub struct Place {
     dir: TempDir,
     runs: Cell<u64>,
+    /// One that stays open for each file: the last one that closes it would tidy it up each time.
+    desks: RefCell<BTreeMap<PathBuf, Rc<Connection>>>,
 }
 
 /// A row of an inbox.
@@ -53,7 +57,7 @@ impl Default for Place {
     fn default() -> Self {
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-        Self { dir: dir.expect("a directory"), runs: Cell::new(0) }
+        Self { dir: dir.expect("a directory"), runs: Cell::new(0), desks: RefCell::default() }
     }
 }
 
@@ -83,6 +87,16 @@ impl Place {
         SqliteStore::open(&self.file(setting, node)).expect("a store")
     }
 
+    fn desk(&self, setting: &Setting, node: usize) -> Rc<Connection> {
+        let file = self.file(setting, node);
+        let mut desks = self.desks.borrow_mut();
+        let open = || {
+            drop(self.open(setting, node));
+            Rc::new(Connection::open(&file).expect("a store"))
+        };
+        desks.entry(file.clone()).or_insert_with(open).clone()
+    }
+
     /// Lays the load's charges into the stores.
     ///
     /// # Panics
@@ -99,8 +113,7 @@ impl Place {
     /// # Panics
     /// The store can't be written.
     pub fn add(&self, setting: &Setting, line: &Name, node: usize, charge: &Charge) {
-        drop(self.open(setting, node));
-        let db = Connection::open(self.file(setting, node)).expect("a store");
+        let db = self.desk(setting, node);
         let text = serde_json::to_string(charge).expect("JSON");
         db.execute("INSERT OR IGNORE INTO line (name) VALUES (?1)", [line.as_str()])
             .and_then(|_| {
@@ -162,11 +175,7 @@ impl Place {
         sql: &str,
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Vec<T> {
-        let file = self.file(setting, node);
-        if !file.exists() {
-            return Vec::new();
-        }
-        let db = Connection::open(file).expect("a store");
+        let db = self.desk(setting, node);
         let mut select = db.prepare(sql).expect("a question");
         let rows = select.query_map([line.as_str()], read).expect("rows");
         rows.collect::<Result<_, _>>().expect("all rows")
