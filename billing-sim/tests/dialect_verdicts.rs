@@ -71,7 +71,10 @@ fn compared(change: impl Fn(&mut Truth)) -> Report {
     play_compared(&scenario, change).report
 }
 
-fn cases() -> Vec<(&'static str, Report, Vec<(Verdict, u64)>)> {
+/// What is wrong, what came of it, and what is to be said of it.
+type Case = (&'static str, Report, Vec<(Verdict, u64)>);
+
+fn cases() -> Vec<Case> {
     use Verdict::*;
     let last = |frame: &Bytes| reframed(frame, "P#5|", "P#9|");
     let other = |frame: &Bytes, number| reframed(&reframed(frame, "P#5|", number), "|TA", "|TA1");
