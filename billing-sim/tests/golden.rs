@@ -11,7 +11,7 @@ use billing_sim::core::judge::Tally;
 use billing_sim::core::latency::LatencySummary;
 use billing_sim::core::report::{Outcome, Received, Report, Run, Sent};
 use billing_sim::core::unserved::UnservedSummary;
-use billing_sim::{Event, table};
+use billing_sim::{Event, exchange, junit, listing, table, verdicts};
 use clap::CommandFactory;
 use daemon::ports;
 use sys::{PortInfo, PortKind, UsbInfo};
@@ -168,4 +168,75 @@ fn help() {
         let sub = command.find_subcommand_mut(name).unwrap();
         check(&format!("help-{name}.txt"), &sub.render_long_help().to_string());
     }
+}
+
+fn trial() -> exchange::Report {
+    use exchange::entry::{End, Finding};
+    use exchange::judge::Tally;
+    use exchange::report::{Amount, Expectations, Found, Outcome, Run};
+    use exchange::verdict::Verdict;
+    let at = Duration::from_secs;
+    let finding = Finding {
+        verdict: Verdict::SeqConflict,
+        count: 1,
+        detail: "number 7 is another charge's: \"PS|<3>\"".to_owned(),
+    };
+    let mut expectations = Expectations::default();
+    expectations.expected.insert(Verdict::LostBySender, Amount::exactly(1));
+    expectations.allowed.insert(Verdict::BadCheck);
+    let counts = [
+        (Verdict::SeqConflict, 1),
+        (Verdict::LostBySender, 1),
+        (Verdict::BadCheck, 3),
+        (Verdict::DupSuppressed, 2),
+    ];
+    let outcome = Outcome {
+        ended: End::Done,
+        started: at(100),
+        finished: at(110),
+        tally: Tally {
+            queued: 40,
+            sent: 40,
+            resent: 4,
+            confirmed: 39,
+            given_up: 1,
+            posted: 50,
+            ..Tally::default()
+        },
+        bytes_out: 2000,
+        bytes_in: 3000,
+        faults: 5,
+        latency: None,
+        standstill: Some(Span { from: at(103), to: at(105) }),
+        verdicts: counts.into_iter().collect(),
+        findings: vec![Found { at: at(104), finding }],
+        findings_omitted: 6,
+    };
+    let run = Run {
+        dialect: "fias".to_owned(),
+        settings: vec![("check".to_owned(), "none".to_owned())],
+        scenario: Some("night".to_owned()),
+        port: "/dev/ttyUSB0".to_owned(),
+        line: "9600,8N1".to_owned(),
+        paced: true,
+        seed: 1,
+    };
+    exchange::Report::new(run, outcome, expectations)
+}
+
+#[test]
+fn a_report_of_a_dialect_for_people_programs_and_a_ci() {
+    let report = trial();
+    assert!(!report.pass);
+    check("dialect.txt", &verdicts::render(&report, false));
+    check("dialect.json", &(serde_json::to_string_pretty(&report).unwrap() + "\n"));
+    check("dialect.xml", &junit::render(&report));
+    let again: exchange::Report =
+        serde_json::from_value(serde_json::to_value(&report).unwrap()).unwrap();
+    assert_eq!(again, report);
+}
+
+#[test]
+fn faults_are_listed() {
+    check("list-faults.txt", &listing::faults(false));
 }
