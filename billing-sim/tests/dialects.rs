@@ -13,6 +13,7 @@ use billing_sim::core::exchange::entry::{Entry, What};
 use billing_sim::core::exchange::verdict::Verdict;
 use desk::Desk;
 use sys::{BootTimer, Pty, SerialPort, Slave, boottime};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 /// A virtual port with a gateway at its far end that posts `charges` charges.
@@ -217,4 +218,31 @@ async fn dialects_and_faults_are_listed() {
         assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains(word), "{args}: {output:?}");
     }
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_run_and_nothing_is_lost_by_that() {
+    let port = gateway("fias", 5);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_billing-sim"))
+        .args(["run", "--dialect", "fias", "--port", &port, "--rate", "20", "--events"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut last, mut told) = (String::new(), false);
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if !told && line.contains("\"confirmed\"") {
+            told = true;
+            let pid = child.id().unwrap().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        }
+        last = line;
+    }
+    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
+    let output = output.await.expect("ends within 30 s").unwrap();
+    assert_eq!(output.status.code(), Some(0), "{last} {output:?}");
+    let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(last["report"]["ended"], "stopped");
 }
