@@ -28,6 +28,8 @@ pub struct Pipe {
     pub writes: Vec<Write>,
     /// What they had to say.
     pub notices: Vec<Notice>,
+    /// Nothing that is said reaches the billing system.
+    pub is_deaf: bool,
 }
 
 /// Who sits there.
@@ -54,6 +56,7 @@ impl Pipe {
             seat: None,
             writes: Vec::new(),
             notices: Vec::new(),
+            is_deaf: false,
         }
     }
 
@@ -206,7 +209,9 @@ impl Pipe {
             seat.gateway.handle_written(seat.written, self.now);
         }
         seat.leaves = (!seat.frames.is_empty()).then(|| self.now + CHARACTER);
-        self.far.handle_byte(byte, self.now);
+        if !self.is_deaf {
+            self.far.handle_byte(byte, self.now);
+        }
     }
 
     fn drain(&mut self) {

@@ -6,10 +6,12 @@
 //! - `restarted`: the terminal server dies there, and with it the note
 //! - `chains`: one takeover after the other, at fixed distances and by seed
 //! - `hazards`: F1 to F8, at a bare cable
+//! - `page`: the page names them all
 
 mod chains;
 mod hazards;
 mod offsets;
+mod page;
 mod paused;
 mod restarted;
 mod sweep;

@@ -9,6 +9,7 @@ use super::seen::{is_interleave, is_partial, quiet};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ENQ: u8 = 0x05;
+const ACK: u8 = 0x06;
 const NAK: u8 = 0x15;
 
 fn up() -> Pipe {
@@ -73,6 +74,25 @@ fn f3_answer_lost_and_sent_again() {
     pipe.run(90 * SECOND);
     assert!(pipe.saw(|event| matches!(event, SimEvent::Repeated { number: 1 })));
     assert_eq!((pipe.posted(), pipe.settled()), (vec![1], vec![1]));
+}
+
+/// The billing system asks for the answer that A gave; B repeats it, and need not be sent the record
+/// again.
+#[test]
+fn f3_answer_lost_and_given_again() {
+    let mut pipe = up();
+    pipe.sit();
+    pipe.is_deaf = true;
+    let now = pipe.now;
+    pipe.far.send(1, now);
+    pipe.run(SECOND);
+    assert_eq!(pipe.said(), [ACK]);
+    pipe.is_deaf = false;
+    pipe.sit();
+    pipe.run(20 * SECOND);
+    assert_eq!(pipe.said(), [ACK]);
+    assert!(pipe.saw(|event| matches!(event, SimEvent::Confirmed { serial: 1 })));
+    assert!(!pipe.saw(|event| matches!(event, SimEvent::Sent { attempt: 2, .. })));
 }
 
 #[test]
@@ -208,7 +228,7 @@ fn f8_sender_gave_up() {
 }
 
 #[test]
-fn an_enquiry_out_of_turn_is_refused() {
+fn f1_an_enquiry_after_half_a_frame_is_refused() {
     let mut pipe = torn(7, 5 * SECOND);
     let before = pipe.heard().len();
     pipe.say(&[ENQ]);
