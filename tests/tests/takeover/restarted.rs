@@ -104,6 +104,20 @@ fn hx_posts_nothing_twice() {
     restarted_everywhere("hx", OWN, 3, settled_or_in_doubt);
 }
 
+/// The one command whose number only the note knew may be carried out again.
+#[test]
+fn cable_carries_out_every_command_and_answers_it_once() {
+    restarted_everywhere("cable", SHARED, 1, |setting, report| {
+        let answered = |event: &&SimEvent| matches!(event, SimEvent::Answered { .. });
+        let answered = report.events.iter().filter(answered).count() as u64;
+        let mut findings = at_least_once(report);
+        if answered != setting.records {
+            findings.push(format!("{answered} of {} were answered", setting.records));
+        }
+        findings
+    });
+}
+
 #[test]
 fn cdr_loses_what_the_line_lost_and_has_nothing_twice() {
     let mut most = 0;
