@@ -15,10 +15,11 @@ use serde_json::Value;
 use sys::process::Signal;
 use tempfile::TempDir;
 
+use crate::accounts::till::Till;
 use crate::deed::Deed;
 use crate::drill::Held;
 use crate::error::{Doing, LabError, Result};
-use crate::far::FarEnd;
+use crate::far::{FarEnd, Verdict};
 use crate::history::History;
 use crate::ledger::Ledger;
 use crate::net::Network;
@@ -36,6 +37,7 @@ use crate::timeline::{Entry, Source, Timeline, What};
 #[derive(Debug)]
 pub struct Chain {
     // In the order in which they have to go: processes first, their directory last.
+    pub(crate) till: Option<Till>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) server: Option<Process>,
     /// Programs that belong to no group, or to another one.
@@ -93,6 +95,7 @@ impl Chain {
             }
         };
         Ok(Self {
+            till: None,
             nodes: nodes.collect(),
             server: None,
             others: Vec::new(),
@@ -157,6 +160,9 @@ impl Chain {
     /// # Errors
     /// It does already.
     pub fn start_billing(&mut self) -> Result<()> {
+        if let Some(accounts) = self.settings.speech.accounts().cloned() {
+            return self.start_accounts(&accounts);
+        }
         let options = Options {
             port: self.far.near().display().to_string(),
             line: self.settings.line,
@@ -173,7 +179,10 @@ impl Chain {
     /// # Errors
     /// It never began, or has died.
     pub async fn finish_billing(&mut self) -> Result<Report> {
-        self.far.finish().await
+        match self.far.finish().await? {
+            Verdict::Numbered(report) => Ok(report),
+            Verdict::Dialect(_) => Err(LabError::Misuse("the line speaks a dialect".to_owned())),
+        }
     }
 
     /// Ends all programs in order with SIGTERM: standbys, coordinator, terminal server.

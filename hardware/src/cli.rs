@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use failover_node::core::profile::Profile;
 use sys::LineSettings;
 
+use crate::accounts::{Accounts, Speech};
 use crate::answerer::{Job, Misdeeds};
 use crate::bench::BenchArgs;
 use crate::bench::floor::Pair;
@@ -96,7 +97,11 @@ pub struct RunArgs {
     /// Line settings: speed, then data bits, parity and stop bits, then flow control if any
     #[arg(short, long, value_name = "SETTINGS", default_value = "9600,8N1")]
     pub line: LineSettings,
-    /// Records per second
+    /// What is spoken on the line: fias, hx, cable, cdr, or numbered, the lab's own dialect, whose
+    /// every record shows how long the line was not served
+    #[arg(short, long, default_value = "fias", value_parser = parse_speech)]
+    pub dialect: Speech,
+    /// Records per second, in the lab's own dialect
     #[arg(short, long, default_value = "10", value_parser = parse_rate)]
     pub rate: Rate,
     /// How often the coordinator is killed
@@ -170,6 +175,7 @@ impl RunArgs {
             nodes: self.nodes,
             profile: self.profile,
             line: self.line,
+            speech: self.dialect.clone(),
             interval: self.rate.interval,
             seed,
             wire,
@@ -188,6 +194,15 @@ fn parse_nodes(text: &str) -> Result<usize, String> {
 fn parse_kills(text: &str) -> Result<usize, String> {
     let kills = text.parse().ok().filter(|kills| *kills <= MAX_KILLS);
     kills.ok_or_else(|| format!("give a number up to {MAX_KILLS}"))
+}
+
+fn parse_speech(text: &str) -> Result<Speech, String> {
+    if text == "numbered" {
+        return Ok(Speech::Numbered);
+    }
+    let accounts = Accounts::of(text);
+    accounts.dialect().map_err(|error| format!("{error}, numbered"))?;
+    Ok(Speech::Dialect(accounts))
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
@@ -213,8 +228,11 @@ Examples:
   The usual run, from the sources; under a minute:
       cargo lab
 
-  Two nodes and many kills on a faster line:
-      cargo lab --nodes 2 --kills 50 --line 115200,8N1 --rate 100
+  Another dialect:
+      cargo lab --dialect cdr
+
+  The lab's own dialect, for the times of failovers; two nodes and many kills on a faster line:
+      cargo lab --dialect numbered --nodes 2 --kills 50 --line 115200,8N1 --rate 100
 
   For a machine: one document with every drill and the verdict:
       cargo lab --json | jq .pass
@@ -250,12 +268,16 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_library() {
-        assert_eq!(run("lab").unwrap().settings(1), Settings::default());
+        assert_eq!(run("lab -d numbered").unwrap().settings(1), Settings::default());
+        let speech = run("lab").unwrap().settings(1).speech;
+        assert_eq!(speech, Speech::Dialect(Accounts::of("fias")));
     }
 
     #[test]
     fn arguments_become_settings() {
-        let args = run("lab -n 2 -p fast -l 115200,7E1 -r 100 --serial a --far b --keep").unwrap();
+        let args =
+            run("lab -d numbered -n 2 -p fast -l 115200,7E1 -r 100 --serial a --far b --keep")
+                .unwrap();
         let expected = Settings {
             nodes: 2,
             profile: Profile::FAST,
@@ -277,6 +299,7 @@ mod tests {
             "lab --rate 0",
             "lab --kills -1",
             "lab --profile slow",
+            "lab --dialect morse",
             "lab --serial a",
             "lab --socat --serial a --far b",
             "lab --json --events",

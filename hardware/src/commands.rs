@@ -117,7 +117,12 @@ impl Chain {
             .args(["--interface", interface])
             .args(["--terminal-server", &self.place.listen.to_string()])
             .args(["--profile", &self.settings.profile.to_string()])
-            .args(&self.settings.node_arguments)
+            .args(&self.settings.node_arguments);
+        if let Some(accounts) = self.settings.speech.accounts() {
+            command.args(accounts.arguments(self.dir(), name));
+            return;
+        }
+        command
             .arg("--")
             .arg(&self.programs.lab)
             .arg("answerer")

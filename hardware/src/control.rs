@@ -9,6 +9,7 @@ use serde_json::json;
 use sys::boottime;
 use sys::process::Signal;
 
+use crate::accounts::Speech;
 use crate::chain::{Chain, Node, SERVER, is};
 use crate::deed::Deed;
 use crate::drill::{Drill, Held, Kind};
@@ -99,7 +100,11 @@ impl Chain {
     /// The payload of a node, if one runs.
     pub fn payload(&self, name: &str) -> Option<u32> {
         let family = self.running(name).ok()?.family();
-        family.into_iter().find(|pid| is_payload(*pid, self.payload_program()))
+        let (program, word) = match self.settings.speech {
+            Speech::Numbered => (&self.programs.lab, "answerer"),
+            Speech::Dialect(_) => (&self.programs.failover_node, "gateway"),
+        };
+        family.into_iter().find(|pid| is_payload(*pid, program, word))
     }
 
     /// Kills the coordinator's payload.
@@ -127,16 +132,18 @@ impl Chain {
         let held = self.holder()?;
         let moment = self.timeline().now();
         self.timeline().did_then(moment, Deed::AskedToHandOver { node: held.node.clone() });
-        self.ask_for_handover(&held.node).await?;
+        self.ask_for_handover(&held.node, None).await?;
         Ok((held, moment))
     }
 
-    /// Asks a node to hand over, as an operator would.
+    /// Asks a node to hand over, as an operator would; to the best, or to this one.
     ///
     /// # Errors
     /// It refuses.
-    pub async fn ask_for_handover(&self, name: &str) -> Result<()> {
-        let mut command = self.node_tool(name, &["handover"]);
+    pub async fn ask_for_handover(&self, name: &str, to: Option<&str>) -> Result<()> {
+        let words: Vec<_> =
+            std::iter::once("handover").chain(to.into_iter().flat_map(|to| ["--to", to])).collect();
+        let mut command = self.node_tool(name, &words);
         let output = tokio::task::spawn_blocking(move || command.output());
         let output = output.await.map_err(|_| not_running(name))?;
         let output = output.doing(|| "ask for a hand-over".to_owned())?;
@@ -298,12 +305,12 @@ fn not_running(name: &str) -> LabError {
     LabError::Misuse(format!("{name} does not run"))
 }
 
-/// Whether `pid` is the answerer itself: not its guard, and no grandchild, whose program is the same.
-fn is_payload(pid: u32, program: &Path) -> bool {
+/// Whether `pid` is the payload itself: not its guard, and no grandchild, whose program is the same.
+fn is_payload(pid: u32, program: &Path, word: &str) -> bool {
     let runs = std::fs::read_link(format!("/proc/{pid}/exe"));
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     runs.is_ok_and(|runs| runs == program)
-        && words.split(|byte| *byte == 0).nth(1) == Some(b"answerer".as_slice())
+        && words.split(|byte| *byte == 0).nth(1) == Some(word.as_bytes())
 }
 
 /// As long as the drill.

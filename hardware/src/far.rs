@@ -5,18 +5,22 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use billing_sim::{EVENT_QUEUE, Event, Options, Report, Shutdown};
+use billing_sim::{EVENT_QUEUE, Event, Options, Report, Shutdown, exchange};
 use rustix::fs::{Mode, OFlags};
 use sys::{Cable, CablePace, LineSettings, SerialPort, boottime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
+use crate::accounts::far::{self as accounts, Books};
 use crate::deed::Deed;
 use crate::error::{Doing, LabError, Result};
 use crate::process::Process;
+use crate::settings::Settings;
 use crate::timeline::{Entry, Source, Timeline, What};
 
 /// What joins the terminal server to the billing system.
@@ -54,16 +58,25 @@ pub(crate) struct FarEnd {
     near: PathBuf,
     thread: Option<JoinHandle<()>>,
     begin: Option<oneshot::Sender<Begin>>,
-    report: Option<oneshot::Receiver<Result<Report>>>,
+    report: Option<oneshot::Receiver<Result<Verdict>>>,
+    /// What the billing system of a dialect waits for at its end.
+    books: Option<oneshot::Sender<Books>>,
     shutdown: Shutdown,
     unplug: CancellationToken,
     _socat: Option<Socat>,
 }
 
 #[derive(Debug)]
-struct Begin {
-    options: Options,
-    events: mpsc::Sender<Event>,
+enum Begin {
+    Numbered { options: Options, events: mpsc::Sender<Event> },
+    Dialect(Box<accounts::Begin>),
+}
+
+/// What a billing system has to say at its end.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Numbered(Report),
+    Dialect(exchange::report::Report),
 }
 
 /// What the thread is given.
@@ -71,7 +84,7 @@ struct Job {
     far: PathBuf,
     line: LineSettings,
     begin: oneshot::Receiver<Begin>,
-    report: oneshot::Sender<Result<Report>>,
+    report: oneshot::Sender<Result<Verdict>>,
     shutdown: Shutdown,
     unplug: CancellationToken,
 }
@@ -114,6 +127,7 @@ impl FarEnd {
             thread: Some(thread),
             begin: Some(begin),
             report: Some(report),
+            books: None,
             shutdown,
             unplug,
             _socat: socat,
@@ -130,8 +144,7 @@ impl FarEnd {
 
     /// The billing system begins to send; what happens goes into the timeline.
     pub(crate) fn begin(&mut self, options: Options, timeline: &Timeline) -> Result<()> {
-        let begin = self.begin.take();
-        let begin = begin.ok_or_else(|| LabError::Misuse("the billing system runs".to_owned()))?;
+        let begin = self.take_begin()?;
         let (events, mut happening) = mpsc::channel(EVENT_QUEUE);
         let timeline = timeline.clone();
         tokio::spawn(async move {
@@ -144,12 +157,48 @@ impl FarEnd {
             }
         });
         // A thread that has died shows in the report.
-        let _ = begin.send(Begin { options, events });
+        let _ = begin.send(Begin::Numbered { options, events });
         Ok(())
     }
 
+    /// Likewise, in a dialect. What comes back is at its end when the port is open.
+    pub(crate) fn begin_dialect(
+        &mut self,
+        settings: &Settings,
+        accounts: &Accounts,
+        timeline: &Timeline,
+    ) -> Result<std_mpsc::Receiver<()>> {
+        let begin = self.take_begin()?;
+        let (opening, opened) = std_mpsc::channel();
+        let (entries, mut happening) = mpsc::unbounded_channel();
+        let (books, wanted) = oneshot::channel();
+        let timeline = timeline.clone();
+        tokio::spawn(async move {
+            while let Some(exchange::entry::Entry { at, what }) = happening.recv().await {
+                timeline.push(Entry { at, source: Source::Billing, what: What::Exchange(what) });
+            }
+        });
+        let job = accounts::Begin::new(settings, accounts, entries, opening, wanted)?;
+        self.books = Some(books);
+        let _ = begin.send(Begin::Dialect(Box::new(job)));
+        Ok(opened)
+    }
+
+    fn take_begin(&mut self) -> Result<oneshot::Sender<Begin>> {
+        let begin = self.begin.take();
+        begin.ok_or_else(|| LabError::Misuse("the billing system runs".to_owned()))
+    }
+
+    /// What the billing system of a dialect is to compare its view with.
+    pub(crate) fn hand_over(&mut self, books: Books) {
+        if let Some(sender) = self.books.take() {
+            // A thread that has died shows in the report.
+            let _ = sender.send(books);
+        }
+    }
+
     /// The billing system sends no more, waits for late answers and reports.
-    pub(crate) async fn finish(&mut self) -> Result<Report> {
+    pub(crate) async fn finish(&mut self) -> Result<Verdict> {
         self.shutdown.stop.cancel();
         let report = self.report.take();
         let report = report.ok_or_else(|| LabError::Misuse("there was a report".to_owned()))?;
@@ -161,6 +210,7 @@ impl FarEnd {
 impl Drop for FarEnd {
     fn drop(&mut self) {
         self.begin = None;
+        self.books = None;
         self.shutdown.abort.cancel();
         self.unplug.cancel();
         if let Some(thread) = self.thread.take() {
@@ -205,13 +255,23 @@ fn work(job: Job, cable: Option<&Path>, laid: oneshot::Sender<Result<()>>) {
 
 /// Waits to be told to begin, then is the billing system.
 async fn bill(job: Job) {
-    let Ok(Begin { options, events }) = job.begin.await else { return };
-    let report = match SerialPort::open_tty(&job.far, &job.line) {
-        Ok(port) => billing_sim::run(options, port, job.shutdown, Some(events))
-            .await
-            .doing(|| "run the billing system".to_owned()),
-        Err(error) => Err(LabError::Line(error.to_string())),
+    let Ok(begin) = job.begin.await else { return };
+    let report = match begin {
+        Begin::Dialect(begin) => {
+            accounts::bill(*begin, job.far, job.shutdown).await.map(Verdict::Dialect)
+        }
+        Begin::Numbered { options, events } => match SerialPort::open_tty(&job.far, &job.line) {
+            Ok(port) => billing_sim::run(options, port, job.shutdown, Some(events))
+                .await
+                .map(Verdict::Numbered)
+                .doing(|| "run the billing system".to_owned()),
+            Err(error) => Err(LabError::Line(error.to_string())),
+        },
     };
+    if let Err(error) = &report {
+        // Whoever waits for something else meanwhile ought to know.
+        eprintln!("lab: the billing system failed: {error}");
+    }
     // Who waits for it may have given up.
     let _ = job.report.send(report);
 }

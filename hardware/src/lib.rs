@@ -10,7 +10,8 @@
 //! - [`ear`]: listens to heartbeats and beacons
 //! - [`far`]: the cable and the billing system
 //! - [`process`]: a program, started, listened to and ended whatever happens
-//! - [`answerer`]: the payload that the nodes run
+//! - [`answerer`]: the payload that the nodes run, in the lab's own dialect
+//! - [`accounts`]: a chain that speaks a billing dialect
 //! - [`chain`]: all of it together
 //! - `commands`: how its programs are started
 //!
@@ -29,6 +30,7 @@
 //! - [`mod@bench`]: the terminal server's speed and cost beside others
 //! - [`error`]: why the lab cannot go on
 
+pub mod accounts;
 pub mod answerer;
 pub mod bench;
 pub mod chain;
@@ -60,6 +62,7 @@ pub mod settings;
 pub mod show;
 pub mod timeline;
 
+pub use accounts::{Accounts, Speech};
 pub use chain::Chain;
 pub use drill::{Drill, Held, Kind};
 pub use error::{LabError, Result};

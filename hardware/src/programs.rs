@@ -46,6 +46,9 @@ impl Programs {
     }
 
     fn in_dir(dir: &Path, lab: PathBuf) -> Result<Self> {
+        // As the system will call them: payloads are found by it.
+        let whole = dir.canonicalize();
+        let dir = whole.as_deref().unwrap_or(dir);
         let find = |program: &'static str| {
             let path = dir.join(program);
             match path.is_file() {

@@ -6,6 +6,7 @@ use billing::numbered::frame::ANSWER_LEN;
 use billing_sim::Event;
 use wire::Epoch;
 
+use crate::accounts::Speech;
 use crate::chain::{Chain, is};
 use crate::drill::{Drill, Held, Kind};
 use crate::error::{LabError, Result};
@@ -80,6 +81,9 @@ impl Chain {
             drill.granted = since(held.since);
             drill.unserved = since(first_input);
             drill.after = Some(held);
+            if self.settings.speech != Speech::Numbered {
+                return Ok(());
+            }
             let answer = self.first_answer(moment, first_input).await?;
             drill.first_answer = since(answer);
             drill.waited = self.waited(moment, answer);
@@ -99,8 +103,13 @@ impl Chain {
         before: Epoch,
         within: Duration,
     ) -> Result<(Held, Duration)> {
+        // In a dialect the line may rest for seconds.
+        let word = match self.settings.speech {
+            Speech::Numbered => "first-input",
+            Speech::Dialect(_) => "payload-started",
+        };
         let first_input = |entry: &Entry| match (&entry.source, &entry.what) {
-            (Source::Node(node), What::Said(saying)) if saying.word == "first-input" => {
+            (Source::Node(node), What::Said(saying)) if saying.word == word => {
                 let epoch = saying.epoch().filter(|epoch| *epoch > before)?;
                 Some((node.clone(), epoch, entry.at))
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use billing_sim::Report;
 use serde::Serialize;
 
+use crate::accounts::{Audit, Speech};
 use crate::chain::Chain;
 use crate::drill::{Drill, Kind};
 use crate::history::History;
@@ -26,8 +27,10 @@ pub struct LabReport {
     pub kinds: Vec<Summary>,
     /// Who held the line when.
     pub holders: History,
-    /// The billing system's verdict, if it came to one.
+    /// The billing system's verdict, if it came to one, in the lab's own dialect.
     pub billing: Option<Report>,
+    /// The books, if they could be compared, in any other.
+    pub accounts: Option<Audit>,
     /// What else went wrong.
     pub failures: Vec<String>,
     /// Where the logs are, if they were kept.
@@ -91,15 +94,20 @@ impl LabReport {
         chain: &Chain,
         drills: Vec<Drill>,
         billing: Option<Report>,
+        accounts: Option<Audit>,
         failures: Vec<String>,
     ) -> Self {
         let mut holders = chain.history();
-        // What the programs say of themselves, and what was on the line.
-        holders.violations.extend(chain.ledger().violations);
+        if chain.settings().speech == Speech::Numbered {
+            // What the programs say of themselves, and what was on the line.
+            holders.violations.extend(chain.ledger().violations);
+        }
+        let billed = billing.as_ref().is_some_and(|report| report.pass)
+            || accounts.as_ref().is_some_and(|audit| audit.pass);
         let pass = failures.is_empty()
             && holders.violations.is_empty()
             && drills.iter().all(Drill::recovered)
-            && billing.as_ref().is_some_and(|report| report.pass);
+            && billed;
         let settings = chain.settings();
         let run = Run {
             nodes: settings.nodes,
@@ -111,7 +119,7 @@ impl LabReport {
         };
         let kinds = Summary::of_all(&drills);
         let schema = Self::SCHEMA;
-        Self { schema, pass, run, drills, kinds, holders, billing, failures, logs: None }
+        Self { schema, pass, run, drills, kinds, holders, billing, accounts, failures, logs: None }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::accounts::Speech;
 use crate::chain::Chain;
 use crate::drill::Drill;
-use crate::error::Result;
+use crate::error::{LabError, Result};
 use crate::report::LabReport;
 use crate::schedule::Schedule;
 
@@ -45,15 +46,24 @@ pub async fn conclude(
     mut failures: Vec<String>,
 ) -> LabReport {
     tokio::time::sleep(QUIET).await;
-    let billing = chain.finish_billing().await;
-    let billing = billing.inspect_err(|error| failures.push(error.to_string())).ok();
+    let mut fails = |error: &LabError| failures.push(error.to_string());
+    let (billing, accounts) = match chain.settings().speech {
+        Speech::Numbered => (chain.finish_billing().await.inspect_err(&mut fails).ok(), None),
+        Speech::Dialect(_) => {
+            let audit = chain.finish_accounts(true, SETTLED).await;
+            (None, audit.inspect_err(&mut fails).ok())
+        }
+    };
     if let Err(error) = chain.stop().await {
         failures.push(error.to_string());
     }
-    LabReport::new(chain, drills, billing, failures)
+    LabReport::new(chain, drills, billing, accounts, failures)
 }
 
 /// Until the line is served for the first time.
 const FIRST_SERVICE: Duration = Duration::from_secs(10);
+/// Until everything posted is settled: a charge takes some hundred milliseconds, and one whose answer
+/// was lost is asked for again after half a minute.
+const SETTLED: Duration = Duration::from_secs(90);
 /// Undisturbed service before the end.
 const QUIET: Duration = Duration::from_millis(500);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use failover_node::core::profile::Profile;
 use sys::LineSettings;
 
+use crate::accounts::Speech;
 use crate::answerer::Misdeeds;
 use crate::far::Wire;
 use crate::place::Ground;
@@ -19,7 +20,9 @@ pub struct Settings {
     pub profile: Profile,
     /// The line.
     pub line: LineSettings,
-    /// From the beginning of one record to that of the next.
+    /// What is spoken on the line.
+    pub speech: Speech,
+    /// From the beginning of one record to that of the next, in the lab's own dialect.
     pub interval: Duration,
     /// Seed of the records and of the drills' moments.
     pub seed: u64,
@@ -52,6 +55,7 @@ impl Default for Settings {
             nodes: 3,
             profile: Profile::STANDARD,
             line: LineSettings::new(9600),
+            speech: Speech::default(),
             interval: Duration::from_millis(100),
             seed: 1,
             wire: Wire::default(),
@@ -62,7 +66,7 @@ impl Default for Settings {
             server_arguments: Vec::new(),
             environment: Vec::new(),
             ground: Ground::default(),
-            settle: Duration::from_secs(2),
+            settle: Duration::from_secs(1),
             keep: false,
         }
     }

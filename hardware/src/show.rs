@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Duration;
 
+use billing_sim::exchange::entry::What as Seen;
 use billing_sim::table::short;
 use billing_sim::{Event, Verdict};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use tokio::sync::mpsc;
 
+use crate::accounts::Audit;
 use crate::deed::Deed;
 use crate::drill::Drill;
 use crate::report::{LabReport, Spread};
@@ -58,6 +60,9 @@ pub fn table(report: &LabReport) -> String {
     }
     if let Some(billing) = &report.billing {
         text += &format!("\nthe billing system's verdict\n{}", billing_sim::table::render(billing));
+    }
+    if let Some(audit) = &report.accounts {
+        text += &books(audit);
     }
     for drill in report.drills.iter().filter(|drill| !drill.recovered()) {
         let failure = drill.failure.as_deref().unwrap_or_default();
@@ -131,7 +136,51 @@ fn text(entry: &Entry, detail: Detail) -> Option<String> {
         What::Did(deed) => deed_text(deed, detail),
         What::Said(saying) => said(&entry.source, saying, detail),
         What::Billing(event) => billing(event, detail),
+        What::Exchange(seen) => exchanged(seen, detail),
     }
+}
+
+/// What the billing system of a dialect sees.
+fn exchanged(seen: &Seen, detail: Detail) -> Option<String> {
+    match seen {
+        Seen::Found(finding) => Some(format!("{}: {}", finding.verdict, finding.detail)),
+        Seen::Saw(event) => match event.up {
+            Some(true) => Some("the link is up".to_owned()),
+            Some(false) => Some("the link is down".to_owned()),
+            None if detail == Detail::Everything => {
+                let text = event.text.as_deref().unwrap_or_default();
+                Some(format!("{} {text}", event.what))
+            }
+            None => None,
+        },
+        Seen::Fault { fault } => Some(format!("fault: {fault}")),
+        Seen::Settling if detail == Detail::Everything => Some("settles".to_owned()),
+        _ => None,
+    }
+}
+
+/// The books, compared.
+fn books(audit: &Audit) -> String {
+    let mut text = String::new();
+    let outcome = &audit.billing.outcome;
+    let span = outcome.finished.saturating_sub(outcome.started).as_secs_f64();
+    let posted = outcome.tally.posted;
+    let rate = posted as f64 / span.max(f64::MIN_POSITIVE);
+    if audit.taken > 0 {
+        let _ = writeln!(
+            text,
+            "\n{} charges taken at the till, {posted} posted by the billing system, {rate:.1} a second",
+            audit.taken
+        );
+        let states: Vec<_> =
+            audit.charges.iter().map(|(state, n)| format!("{n} {state}")).collect();
+        let _ = writeln!(text, "in the stores: {}", states.join(", "));
+    }
+    let _ = writeln!(text, "{} records of the billing system in the stores", audit.records);
+    for finding in &audit.findings {
+        let _ = writeln!(text, "{RED}{finding}{RESET}");
+    }
+    text + &billing_sim::verdicts::render(&audit.billing, true)
 }
 
 fn deed_text(deed: &Deed, detail: Detail) -> Option<String> {
@@ -157,15 +206,19 @@ fn drilled(drill: &Drill) -> String {
     if let Some(failure) = &drill.failure {
         return format!("FAILED: {failure}");
     }
-    let waited = short(drill.waited.unwrap_or_default());
+    let waited = |words: &str| {
+        drill
+            .waited
+            .map_or_else(String::new, |waited| format!("; {words} {} at most", short(waited)))
+    };
     let (Some(unserved), Some(after)) = (drill.unserved, &drill.after) else {
-        return format!("not disturbed; an answer took {waited} at most");
+        return format!("not disturbed{}", waited("an answer took"));
     };
     let hands = match drill.before.node == after.node {
         true => format!("{} again", after.node),
         false => format!("{} to {}", drill.before.node, after.node),
     };
-    format!("{hands}: unserved {}; billing waited {waited} at most", short(unserved))
+    format!("{hands}: unserved {}{}", short(unserved), waited("billing waited"))
 }
 
 fn said(source: &Source, saying: &Saying, detail: Detail) -> Option<String> {
@@ -225,8 +278,8 @@ fn colour(entry: &Entry) -> &'static str {
         What::Said(saying) if saying.is_grave() => RED,
         What::Said(saying) if entry.source == Source::Server && saying.word == "granted" => BOLD,
         What::Said(_) => "",
-        What::Billing(Event::Found(_)) => RED,
-        What::Billing(_) => "",
+        What::Billing(Event::Found(_)) | What::Exchange(Seen::Found(_)) => RED,
+        What::Billing(_) | What::Exchange(_) => "",
     }
 }
 

@@ -59,6 +59,8 @@ pub enum What {
     Said(Saying),
     /// An event of the billing system.
     Billing(billing_sim::Event),
+    /// The billing system of a dialect did or saw something.
+    Exchange(billing_sim::exchange::entry::What),
     /// What the lab did to the chain.
     Did(Deed),
 }

@@ -29,7 +29,7 @@ async fn a_standby_refuses_to_hand_over_what_it_has_not() {
     let chain = chain(2).await;
     let held = chain.coordinator().unwrap();
     let standby = chain.node_names().into_iter().find(|name| *name != held.node).unwrap();
-    let error = chain.ask_for_handover(&standby).await.unwrap_err().to_string();
+    let error = chain.ask_for_handover(&standby, None).await.unwrap_err().to_string();
     assert!(error.contains("not the coordinator") && error.contains(&held.node), "{error}");
     assert_eq!(chain.coordinator(), Some(held));
 }

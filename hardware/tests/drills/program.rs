@@ -13,12 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::common::{LAB, Turn, programs};
 
-/// The lab with these arguments, and a temporary directory that goes with the test.
+/// The lab with these arguments, in its own dialect, and a temporary directory that goes with the
+/// test.
 fn lab(arguments: &[&str]) -> (Command, tempfile::TempDir) {
+    lab_in("numbered", arguments)
+}
+
+fn lab_in(dialect: &str, arguments: &[&str]) -> (Command, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let bin_dir = programs().terminal_server.parent().unwrap();
     let mut command = Command::new(LAB);
-    command.args(arguments).arg("--bin-dir").arg(bin_dir).env("TMPDIR", dir.path());
+    command
+        .args(["--dialect", dialect])
+        .args(arguments)
+        .arg("--bin-dir")
+        .arg(bin_dir)
+        .env("TMPDIR", dir.path());
     (command, dir)
 }
 
@@ -46,6 +56,19 @@ fn a_small_run_passes_and_leaves_nothing() {
     assert_eq!(report["billing"]["verdicts"]["lost"], 0);
     assert_eq!(report["logs"], Value::Null);
     assert!(timeline.contains("kill -9 node-") && timeline.contains("holds the line"));
+    assert_eq!(left(dir.path()), 0);
+}
+
+#[test]
+fn a_run_in_a_billing_dialect_compares_the_books() {
+    let _turn = Turn::take();
+    let (mut command, dir) = lab_in("fias", &["--nodes", "2", "--kills", "1", "--seed", "7"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for words in ["charges taken at the till", "posted by the billing system", "lab: PASS"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
     assert_eq!(left(dir.path()), 0);
 }
 

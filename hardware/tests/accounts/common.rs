@@ -1,0 +1,45 @@
+//! What the tests share.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lab::{Accounts, Chain, LabReport, Programs, Settings, Speech, Timeline, session};
+
+/// Held by whoever has a chain: two on a small machine would disturb each other's times.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for this test's turn, among the threads of this process and the processes of this
+    /// build.
+    pub(crate) fn take() -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab.turn");
+        let lock = File::create(&path).expect("the build's own directory can be written");
+        lock.lock().expect("a file of ours can be locked");
+        Self { _lock: lock }
+    }
+}
+
+/// A chain that serves.
+pub(crate) async fn chain_of(accounts: Accounts, change: impl FnOnce(&mut Settings)) -> Chain {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    let lab = Path::new(env!("CARGO_BIN_EXE_lab"));
+    let programs = PROGRAMS.get_or_init(|| Programs::of(lab).expect("the programs can be built"));
+    let settle = Duration::from_millis(500);
+    let speech = Speech::Dialect(accounts);
+    let mut settings = Settings { speech, settle, ..Settings::default() };
+    change(&mut settings);
+    let mut chain = Chain::lay(settings, programs, Timeline::default()).await.unwrap();
+    session::begin(&mut chain).await.unwrap();
+    chain
+}
+
+/// Nothing was lost, nothing posted twice, nothing mixed, never two had the line.
+#[track_caller]
+pub(crate) fn assert_agreed(report: &LabReport) {
+    assert!(report.pass, "{}", lab::show::table(report));
+}
