@@ -3,7 +3,7 @@
 //! - [`options`]: what to run.
 //! - [`port`]: what a run needs of a port.
 //! - [`run`]: the loop of the dialect `numbered`.
-//! - [`line`]: a port that faults can do something to.
+//! - [`mod@line`]: a port that faults can do something to.
 //! - [`exchange`]: the loop of all other dialects.
 //! - [`wall`]: the clock on the wall.
 

@@ -1,6 +1,6 @@
 //! What a run in a dialect is to do, from a file or from options.
 //!
-//! - [`file`]: the scenario file, in TOML.
+//! - [`mod@file`]: the scenario file, in TOML.
 //! - [`words`]: faults as words, the same in a file and after `--fault`.
 
 pub mod file;

@@ -266,3 +266,97 @@ pub(crate) const MAX_BATCH: usize = 64;
 const MAX_LINE: u64 = 64 * 1024;
 /// Before a program that ended is started again, or a record that failed is tried again.
 const REST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn tasks(ids: impl IntoIterator<Item = u64>) -> Vec<Task> {
+        ids.into_iter().map(|id| Task { id, json: format!("{{\"id\":{id}}}") }).collect()
+    }
+
+    /// A handler that is a shell script, which reads each record into `$line`.
+    fn script(each: &str) -> Handler {
+        let script = format!("while read -r line; do {each}; done");
+        let words = ["sh", "-c", &script].map(str::to_owned).into();
+        Handler::new(&HandlerOptions::Exec(words), None).unwrap()
+    }
+
+    async fn said(handler: &mut Handler, count: usize) -> Vec<Said> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(handler.event(true).await);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_program_answers_each_record_by_its_id() {
+        let mut handler = script(r#"echo "$line""#);
+        assert!(handler.is_ready());
+        handler.give(tasks([7, 9]));
+        let done = |id| Said::Done { id, reply: Reply::Ok };
+        assert_eq!(said(&mut handler, 2).await, [done(7), done(9)]);
+        handler.give(tasks([10]));
+        assert_eq!(said(&mut handler, 1).await, [done(10)]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_and_a_failure_are_told_apart() {
+        let mut handler =
+            script(r#"echo '{"id":1,"error":"12"}'; echo '{"id":2,"failed":"later"}'"#);
+        handler.give(tasks([1]));
+        let refused = Said::Done { id: 1, reply: Reply::Error(*b"12") };
+        let failed = Said::Failed { id: 2, why: "later".to_owned() };
+        assert_eq!(said(&mut handler, 2).await, [refused, failed]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_or_talks_nonsense_is_started_again_after_a_rest() {
+        for each in ["exit 3", "echo nonsense"] {
+            let mut handler = script(each);
+            handler.give(tasks([1]));
+            let all = said(&mut handler, 1).await;
+            assert!(
+                matches!(&all[..], [Said::Ended { why }] if why.starts_with("sh: ")),
+                "{all:?}"
+            );
+            handler.rest();
+            assert!(!handler.is_ready());
+            assert_eq!(handler.event(false).await, []);
+            assert!(handler.is_ready());
+            handler.give(tasks([1]));
+            assert!(matches!(said(&mut handler, 1).await[..], [Said::Ended { .. }]));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_started_is_said_to_have_ended() {
+        let options = HandlerOptions::Exec(vec!["/nonexistent/handler".to_owned()]);
+        let mut handler = Handler::new(&options, None).unwrap();
+        handler.give(tasks([1]));
+        assert!(matches!(said(&mut handler, 1).await[..], [Said::Ended { .. }]));
+    }
+
+    #[tokio::test]
+    async fn records_are_printed_as_lines_and_done_with_when_they_are() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut handler = Handler::new(&HandlerOptions::Stdout, Some(writer.into())).unwrap();
+        handler.give(tasks([1, 2]));
+        let done = |id| Said::Done { id, reply: Reply::Ok };
+        assert_eq!(said(&mut handler, 2).await, [done(1), done(2)]);
+        let mut text = [0; 18];
+        reader.read_exact(&mut text).unwrap();
+        assert_eq!(std::str::from_utf8(&text), Ok("{\"id\":1}\n{\"id\":2}\n"));
+    }
+
+    #[test]
+    fn without_a_handler_nothing_is_given() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let handler = Handler::new(&HandlerOptions::Store, None).unwrap();
+        assert!(!handler.takes_rows() && !handler.is_ready());
+    }
+}

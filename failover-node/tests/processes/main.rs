@@ -5,6 +5,7 @@
 mod bridges;
 mod commands;
 mod gates;
+mod gateways;
 mod guard;
 mod line;
 mod node;

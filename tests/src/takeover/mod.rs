@@ -9,7 +9,7 @@
 //! - [`holder`]: a connection from HELLO to its end
 //! - [`place`]: where the stores are, and what is in them
 //! - [`chain`]: all of it, and the loop
-//! - [`judge`]: what must be true in the end
+//! - [`mod@judge`]: what must be true in the end
 //! - [`pipe`]: gateways at the bare cable, for what our terminal server never does
 
 pub mod chain;

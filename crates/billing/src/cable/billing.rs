@@ -283,7 +283,7 @@ impl BillingEnd for Billing {
         self.step(now);
     }
 
-    /// Beyond [`MAX_BACKLOG`] an item is not taken: it is reported as overwritten.
+    /// Beyond `MAX_BACKLOG` an item is not taken: it is reported as overwritten.
     fn send(&mut self, serial: u64, now: Duration) {
         let text = generate::command(self.seed, serial, &self.settings);
         self.events.push_back(SimEvent::Queued { serial, text: text.clone() });

@@ -285,7 +285,7 @@ impl BillingEnd for Pms {
         self.proceed();
     }
 
-    /// At most [`MAX_BACKLOG`] items wait; the oldest that has not gone out makes room.
+    /// At most `MAX_BACKLOG` items wait; the oldest that has not gone out makes room.
     fn send(&mut self, serial: u64, now: Duration) {
         self.now = now;
         let text = generate::item(self.seed, serial);

@@ -3,15 +3,15 @@
 //! - [`interface`]: what the payload asks of a store, so that a shared server database can follow
 //! - [`error`]: what can go wrong, split by what is to be done about it
 //! - [`state`]: how far a row is
-//! - [`place`]: where a store's file may be
-//! - [`schema`]: its tables, version by version
+//! - `place`: where a store's file may be
+//! - `schema`: its tables, version by version
 //! - [`sqlite`]: the store in one SQLite file
-//! - [`writes`]: what a commit does, write by write
-//! - [`posting`]: what is posted next, and what becomes of rows that a predecessor left
-//! - [`inbox`]: records for the handlers, and their replies
+//! - `writes`: what a commit does, write by write
+//! - `posting`: what is posted next, and what becomes of rows that a predecessor left
+//! - `inbox`: records for the handlers, and their replies
 //! - [`desk`]: charges that people add, and what becomes of them
 //! - [`listing`]: the rows as they are, to be looked at
-//! - [`upkeep`]: forgetting, and keeping the files small
+//! - `upkeep`: forgetting, and keeping the files small
 
 pub mod desk;
 pub mod error;
