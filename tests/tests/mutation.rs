@@ -1,7 +1,7 @@
 //! Each guard is needed: with it switched off, the simulated world finds a broken invariant.
 //!
 //! Only in a mutation build:
-//! `RUSTFLAGS="--cfg linekeeper_mutate" cargo test --target-dir target/mutate -p linekeeper-tests --test mutation`
+//! `RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/mutate cargo test -p linekeeper-tests --test mutation`
 
 #![cfg(linekeeper_mutate)]
 

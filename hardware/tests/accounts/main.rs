@@ -7,3 +7,4 @@
 mod common;
 mod long;
 mod points;
+mod rates;

@@ -14,8 +14,8 @@ const OFFSETS: [usize; 10] = [1, 2, 3, 5, 8, 13, 21, 27, 32, 38];
 fn watched(dialect: &str) -> Accounts {
     Accounts {
         watched: true,
-        items: Some(Duration::from_millis(350)),
-        charges: Some(Duration::from_millis(250)),
+        items: Some(Duration::from_millis(200)),
+        charges: Some(Duration::from_millis(130)),
         ..Accounts::of(dialect)
     }
 }
