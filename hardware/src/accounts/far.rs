@@ -69,7 +69,8 @@ pub(crate) async fn bill(begin: Begin, far: PathBuf, shutdown: Shutdown) -> Resu
         interval: accounts.items,
         count: accounts.item_count,
         duration: None,
-        charges: 0,
+        // More than ever come: the run ends when it is told to, not when all has passed.
+        charges: u64::MAX,
         outstanding: OUTSTANDING,
     };
     let exchanged = Exchanged {

@@ -176,8 +176,8 @@ mod tests {
     fn points_are_reached_in_their_order() {
         use Side::{Billing, Gateway};
         let half: &[(Side, &[u8])] = &[(Gateway, b"\x02PS|")];
-        assert!(at(Point::Inside(Gateway, 5), half));
-        assert!(!at(Point::Inside(Gateway, 6), half) && !at(Point::Inside(Billing, 5), half));
+        assert!(at(Point::Inside(Gateway, 4), half));
+        assert!(!at(Point::Inside(Gateway, 5), half) && !at(Point::Inside(Billing, 4), half));
         let etx: &[(Side, &[u8])] = &[(Gateway, b"\x02PS|\x03")];
         assert!(at(Point::BeforeCheck(Gateway), etx) && !at(Point::BeforeAnswer(Gateway), etx));
         let whole: &[(Side, &[u8])] = &[(Gateway, b"\x02PS|\x03\x06")];

@@ -20,12 +20,22 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// Waits until nobody else has one: for what counts all that this process has.
+    pub(crate) fn take_all() -> [Self; 2] {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        SLOTS.map(|slot| {
+            let lock = File::create(dir.join(slot)).expect("the build's own directory");
+            lock.lock().expect("a file of ours can be locked");
+            Self { _lock: lock }
+        })
+    }
+
     /// Waits for this test's turn, among the threads of this process and the processes of this
     /// build.
     pub(crate) fn take() -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         loop {
-            for slot in ["lab.turn.1", "lab.turn.2"] {
+            for slot in SLOTS {
                 let lock = File::create(dir.join(slot)).expect("the build's own directory");
                 if lock.try_lock().is_ok() {
                     return Self { _lock: lock };
@@ -97,5 +107,7 @@ pub(crate) fn measured(what: &str, spread: Spread, goal: &str) {
     println!("{what}: median {:.1?}, worst {:.1?} (goal: {goal})", spread.median, spread.max);
 }
 
+/// So many chains stand at a time.
+const SLOTS: [&str; 2] = ["lab.turn.1", "lab.turn.2"];
 /// Time for a machine that is busy with other things, on top of a bound that holds on a quiet one.
 pub(crate) const BUSY: Duration = Duration::from_millis(300);

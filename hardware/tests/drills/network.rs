@@ -30,7 +30,7 @@ fn a_network_goes_when_it_is_dropped_and_one_of_a_dead_process_with_the_next() {
     if !ready() {
         return;
     }
-    let _turn = Turn::take();
+    let _turns = Turn::take_all();
     let mut child = Command::new("true").spawn().unwrap();
     child.wait().unwrap();
     let left = format!("lk{}-0-hub", child.id());

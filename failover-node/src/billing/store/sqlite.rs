@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use billing::gateway::Reply;
 use billing::{Ledger, Posting, Write};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use sys::boottime;
 use wire::Epoch;
 
 use super::error::Fault;
@@ -46,6 +47,27 @@ pub(super) struct Judged {
     pub(super) is_ours: bool,
 }
 
+/// Has the file write ahead; the mode that it is in then. Only an exclusive lock lets the mode
+/// change, once in a file's life, and SQLite does not wait for that one as it does for others.
+fn write_ahead(db: &Connection) -> rusqlite::Result<String> {
+    let deadline = boottime() + BUSY;
+    loop {
+        let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        if mode == "wal" {
+            return Ok(mode);
+        }
+        match db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && boottime() < deadline =>
+            {
+                std::thread::park_timeout(BETWEEN_TRIES);
+            }
+            changed => return changed,
+        }
+    }
+}
+
 impl SqliteStore {
     /// Opens the file, makes it if there is none, and brings it to this release's version.
     ///
@@ -54,14 +76,9 @@ impl SqliteStore {
     pub fn open(file: &Path) -> Result<Self, StoreError> {
         place::prepare(file)?;
         Self::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE, |db| {
-            // Only an exclusive lock lets the mode change, which is once in a file's life.
-            let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            let mode = write_ahead(db)?;
             if mode != "wal" {
-                let mode: String =
-                    db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
-                if mode != "wal" {
-                    return Err(Fault::Foreign(format!("its journal stays `{mode}`, not WAL")));
-                }
+                return Err(Fault::Foreign(format!("its journal stays `{mode}`, not WAL")));
             }
             // A commit is on the disk before it is acknowledged to anybody.
             db.pragma_update(None, "synchronous", "FULL")?;
@@ -251,3 +268,5 @@ pub(super) fn now() -> i64 {
 /// How long another process's lock is waited for: far more than any transaction here takes, and less
 /// than a billing system waits for an answer.
 pub(super) const BUSY: Duration = Duration::from_secs(2);
+/// Between two tries for a lock that SQLite does not wait for.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
