@@ -16,7 +16,7 @@ async fn measured(dialect: &str) {
         items: None,
         item_count: Some(if posts { 0 } else { COUNT }),
         charges: None,
-        charge_count: Some(if posts { COUNT } else { 0 }),
+        charge_count: posts.then_some(COUNT),
         ..Accounts::of(dialect)
     };
     let mut chain = chain_of(accounts, |settings| settings.nodes = 2).await;
