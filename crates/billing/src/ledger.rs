@@ -73,7 +73,7 @@ impl Ledger {
             self.recent.clear();
         }
         self.last = outstanding.number;
-        self.recent.push_back(digest(&outstanding.key));
+        self.recent.push_back(digest(outstanding.key.as_bytes()));
         if self.recent.len() > MAX_RECENT {
             self.recent.pop_front();
         }
@@ -95,7 +95,7 @@ impl Ledger {
             return Knowledge::Unknown;
         };
         match &self.outstanding {
-            _ if self.recent[at] != digest(key) => Knowledge::Taken,
+            _ if self.recent[at] != digest(key.as_bytes()) => Knowledge::Taken,
             Some(outstanding) if outstanding.number == number => Knowledge::Outstanding,
             _ => Knowledge::Settled,
         }
@@ -103,7 +103,7 @@ impl Ledger {
 
     /// Whether a charge with this key was sent lately, whatever its number.
     pub fn has_sent(&self, key: &str) -> bool {
-        self.recent.contains(&digest(key))
+        self.recent.contains(&digest(key.as_bytes()))
     }
 
     /// Appends it to a note: last (8), count of digests (1), digests (8 each), length of the
@@ -148,10 +148,10 @@ impl Ledger {
     }
 }
 
-/// FNV-1a, 64 bits: tells keys apart, keeps no secret.
-fn digest(key: &str) -> u64 {
-    key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+/// FNV-1a, 64 bits: tells keys and texts apart, keeps no secret.
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

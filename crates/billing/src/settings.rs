@@ -15,6 +15,16 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
+/// A key, in the order in which it is read.
+pub(crate) const fn key(
+    name: &'static str,
+    default: &'static str,
+    values: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, default, values, meaning }
+}
+
 /// What is wrong with a setting, as a fragment fit for behind the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::bid::{Answers, Check, Profile, values};
-use crate::settings::Key;
+use crate::settings::{Key, key};
 
 /// Settings of `cable`, the same at both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,15 +198,6 @@ impl crate::Settings for Settings {
         }
         Some(())
     }
-}
-
-const fn key(
-    name: &'static str,
-    default: &'static str,
-    values: &'static str,
-    meaning: &'static str,
-) -> Key {
-    Key { name, default, values, meaning }
 }
 
 #[cfg(test)]

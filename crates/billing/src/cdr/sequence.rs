@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::civil::Civil;
+use crate::ledger;
 
 /// How records are numbered: from `first` to `last`, then `first` again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Sequence {
             return Follows::Outside;
         }
         let period = |slack| self.reset.period(wall.seconds().saturating_add(slack));
-        let digest = digest(text);
+        let digest = ledger::digest(text);
         let Some(last) = seen else {
             // It may stand on either side of a reset.
             let period = period(-SLACK);
@@ -159,13 +160,6 @@ impl Sequence {
             (false, _, count) => Follows::After { missing: expected, count },
         }
     }
-}
-
-/// FNV-1a, 64 bits.
-fn digest(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// How far the exchange's clock may be ahead of ours, in seconds: nobody sets it often.

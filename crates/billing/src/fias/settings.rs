@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::frame::{Check, MAX_FRAME};
 use super::record::DESCRIBED;
-use crate::settings::Key;
+use crate::settings::{Key, key};
 
 /// Settings of the dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,15 +172,6 @@ fn records(value: &str) -> Option<Vec<&'static str>> {
         records.push(*kind);
     }
     (!records.is_empty()).then_some(records)
-}
-
-const fn key(
-    name: &'static str,
-    default: &'static str,
-    values: &'static str,
-    meaning: &'static str,
-) -> Key {
-    Key { name, default, values, meaning }
 }
 
 const KEYS: [Key; 15] = [

@@ -9,7 +9,7 @@ use super::super::note::{Owed, Phase, Sending, Stage};
 use super::super::record::{Class, Record, on_line};
 use super::Gateway;
 use crate::gateway::{HandledBy, Notice, Outcome, Write};
-use crate::ledger::Outstanding;
+use crate::ledger::{self, Outstanding};
 
 impl Gateway {
     /// A good record. Its ACK follows.
@@ -82,7 +82,8 @@ impl Gateway {
             (self.phase, self.phase_until) = (Phase::Starting, Some(self.now));
         }
         // One that follows on itself is that one sent again: its ACK was lost, or came too late.
-        let digest = digest(text);
+        // Never 0, which is no record.
+        let digest = ledger::digest(text).max(1);
         if self.last_record.0 == digest && self.now < self.last_record.1 {
             self.notices.push_back(Notice::Repeated { number });
             return;
@@ -160,12 +161,4 @@ impl Gateway {
     pub(super) fn repeat_window(&self) -> Duration {
         self.settings.enquiry_window() * self.settings.transmissions + self.settings.t1
     }
-}
-
-/// FNV-1a, 64 bits, never 0.
-fn digest(text: &[u8]) -> u64 {
-    let digest = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    digest.max(1)
 }
