@@ -19,7 +19,8 @@ use wire::LineSettings;
 /// Programs open the two links as they would open serial devices and may come and go: both slaves
 /// are held. A byte written at one end comes out at the other, not before its characters' time has
 /// passed if the direction is paced. Nothing is dropped: where nobody reads, the kernel's and this
-/// cable's buffers fill and then the writer waits, as on a line with working flow control.
+/// cable's buffers fill and then the writer waits, as on a line with working flow control; but see
+/// [`Self::without_flow_control`].
 #[derive(Debug)]
 pub struct Cable {
     a: SerialPort,
@@ -41,11 +42,19 @@ pub struct CablePace {
     pub b_to_a: Option<LineSettings>,
 }
 
-/// Bytes that came out of the cable so far; readable from any task while it runs.
+/// Bytes that came out of the cable so far, and those that never will; readable from any task while
+/// it runs.
 #[derive(Debug, Default)]
 pub struct CableCounters {
-    a_to_b: AtomicU64,
-    b_to_a: AtomicU64,
+    a_to_b: Passed,
+    b_to_a: Passed,
+}
+
+/// Of one direction.
+#[derive(Debug, Default)]
+struct Passed {
+    delivered: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl Cable {
@@ -72,6 +81,14 @@ impl Cable {
             timer,
             counters: Arc::default(),
         })
+    }
+
+    /// A byte whose time has come and for which the kernel has no room is lost, as in the receiver of
+    /// a serial port that nobody reads. To be called before anything moves.
+    pub fn without_flow_control(mut self) -> Self {
+        self.a_to_b.overruns = true;
+        self.b_to_a.overruns = true;
+        self
     }
 
     /// The name of end A: its link, or the slave itself.
@@ -129,12 +146,17 @@ impl Cable {
 impl CableCounters {
     /// Bytes that came out at B.
     pub fn a_to_b(&self) -> u64 {
-        self.a_to_b.load(Ordering::Relaxed)
+        self.a_to_b.delivered.load(Ordering::Relaxed)
     }
 
     /// Bytes that came out at A.
     pub fn b_to_a(&self) -> u64 {
-        self.b_to_a.load(Ordering::Relaxed)
+        self.b_to_a.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were lost on the way to either end.
+    pub fn lost(&self) -> u64 {
+        [&self.a_to_b, &self.b_to_a].iter().map(|way| way.lost.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -146,13 +168,15 @@ struct Lane {
     queue: VecDeque<u8>,
     /// When the line was last idle.
     anchor: Duration,
-    /// Bytes delivered since `anchor`.
-    delivered: u64,
+    /// Bytes whose time has passed since `anchor`.
+    sent: u64,
+    /// There is no flow control.
+    overruns: bool,
 }
 
 impl Lane {
     fn new(pace: Option<LineSettings>) -> Self {
-        Self { pace, queue: VecDeque::new(), anchor: Duration::ZERO, delivered: 0 }
+        Self { pace, queue: VecDeque::new(), anchor: Duration::ZERO, sent: 0, overruns: false }
     }
 
     /// Takes bytes in, lets those out that are due, and says when to come back if only time is
@@ -162,16 +186,15 @@ impl Lane {
         cx: &mut Context<'_>,
         from: &mut SerialPort,
         to: &mut SerialPort,
-        counter: &AtomicU64,
+        passed: &Passed,
     ) -> Result<Option<Duration>, PortError> {
         loop {
             self.fill(cx, from)?;
             // A full queue did not ask to be woken for more input, so it must be looked at again.
             let was_full = self.queue.len() == QUEUE;
             let before = self.queue.len();
-            let blocked = self.drain(cx, to)?;
+            let blocked = self.drain(cx, to, passed)?;
             let moved = before - self.queue.len();
-            counter.fetch_add(moved as u64, Ordering::Relaxed);
             if !(was_full && moved > 0) {
                 return Ok(if blocked { None } else { self.next_due() });
             }
@@ -192,16 +215,25 @@ impl Lane {
         Ok(())
     }
 
-    /// Lets out what is due; true if the far end has no room.
-    fn drain(&mut self, cx: &mut Context<'_>, to: &mut SerialPort) -> Result<bool, PortError> {
+    /// Lets out what is due; true if it waits for room at the far end.
+    fn drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut SerialPort,
+        passed: &Passed,
+    ) -> Result<bool, PortError> {
         let mut due = self.due(boottime());
         while due > 0 {
             let (front, _) = self.queue.as_slices();
             let front = &front[..due.min(front.len())];
-            let Poll::Ready(written) = to.poll_write(cx, front) else { return Ok(true) };
-            let count = written?;
+            let (count, fate) = match to.poll_write(cx, front) {
+                Poll::Ready(written) => (written?, &passed.delivered),
+                Poll::Pending if self.overruns => (due, &passed.lost),
+                Poll::Pending => return Ok(true),
+            };
+            fate.fetch_add(count as u64, Ordering::Relaxed);
             self.queue.drain(..count);
-            self.delivered += count as u64;
+            self.sent += count as u64;
             due -= count;
         }
         Ok(false)
@@ -210,10 +242,10 @@ impl Lane {
     /// Called before a byte enters an empty queue: the line may have rested.
     fn start_if_idle(&mut self, now: Duration) {
         if let Some(pace) = self.pace
-            && now > self.anchor + pace.time_of(self.delivered)
+            && now > self.anchor + pace.time_of(self.sent)
         {
             self.anchor = now;
-            self.delivered = 0;
+            self.sent = 0;
         }
     }
 
@@ -221,7 +253,7 @@ impl Lane {
     fn due(&self, now: Duration) -> usize {
         let Some(pace) = self.pace else { return self.queue.len() };
         let chars = pace.chars_in(now.saturating_sub(self.anchor));
-        let due = chars.saturating_sub(self.delivered).min(self.queue.len() as u64);
+        let due = chars.saturating_sub(self.sent).min(self.queue.len() as u64);
         usize::try_from(due).unwrap_or(self.queue.len())
     }
 
@@ -231,8 +263,8 @@ impl Lane {
         if queued == 0 {
             return None;
         }
-        let first = self.anchor + pace.time_of(self.delivered + 1);
-        let last = self.anchor + pace.time_of(self.delivered + queued);
+        let first = self.anchor + pace.time_of(self.sent + 1);
+        let last = self.anchor + pace.time_of(self.sent + queued);
         Some(last.min(first + BATCH))
     }
 }
@@ -386,6 +418,28 @@ mod tests {
         };
         let work = tokio::time::timeout(Duration::from_secs(20), work);
         cable.run(async { work.await.expect("carried within 20 s") }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_flow_control_what_nobody_reads_is_lost_and_counted() {
+        let cable = Cable::open(None, None, CablePace::default()).unwrap();
+        let mut cable = cable.without_flow_control();
+        let (mut a, mut b) = ends(&cable);
+        let counters = cable.counters();
+        // More than any kernel keeps. It goes through, though nobody reads.
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let flood = tokio::time::timeout(Duration::from_secs(20), send(&mut a, &sent));
+        cable.run(async { flood.await.expect("taken within 20 s") }).await.unwrap();
+        // What is on its way in the cable comes out first.
+        let rest = tokio::time::sleep(Duration::from_millis(200));
+        cable.run(rest).await.unwrap();
+        let (delivered, lost) = (counters.a_to_b(), counters.lost());
+        assert_eq!(delivered + lost, sent.len() as u64);
+        assert!(lost > 0 && delivered > 0, "{lost} lost, {delivered} delivered");
+        let kept = usize::try_from(delivered).unwrap();
+        let mut got = Vec::new();
+        cable.run(async { got = receive(&mut b, kept).await }).await.unwrap();
+        assert_eq!(got, sent[..kept], "the first ones were kept");
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! - [`options`]: what it is told
 //! - [`store`]: what came from the line and what is to be posted, durable
 //! - [`session`]: the gateway between the node's frames and the store's writes
+//! - [`payload`]: gateway and store, and the order between them
 //! - [`note`]: the envelope of what a successor reads
 //! - `handler`: what happens with records once they are durable
 //! - `wall`: the clock on the wall
@@ -22,6 +23,7 @@ pub(crate) mod handler;
 pub mod note;
 pub(crate) mod notices;
 pub mod options;
+pub mod payload;
 pub(crate) mod pipes;
 pub mod post;
 pub mod process;

@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use billing::{Dialect, Reply, Resume, Write};
+use billing::Dialect;
 use daemon::{Exit, Failure, OrExit};
 use sys::{BootTimer, boottime, spawn};
 use tokio::signal::unix::{SignalKind, signal};
-use wire::frame::Fate;
 use wire::{Frame, Grant};
 
 use super::handler::{Handler, MAX_BATCH, Said, Task};
-use super::note;
 use super::notices;
 use super::options::{HandlerOptions, Job};
+use super::payload::{Payload, Step};
 use super::pipes::{Inlet, Outlet};
-use super::session::Session;
-use super::store::{Done, SqliteStore, Store, Tenure, Waiting};
+use super::store::{SqliteStore, Tenure, Waiting};
 use super::wall::{WALL_INTERVAL, wall_clock};
 use crate::component::exec::{ENV_LINE, ENV_NODE, ENV_OUTPUT};
 
@@ -48,12 +46,12 @@ async fn serve(job: Job, dialect: Dialect) -> Result<(), Failure> {
         grant = inlet.grant() => grant.or_exit(Exit::Protocol)?,
     };
     let Some(grant) = grant else { return Ok(()) };
-    let mut payload = Payload::begin(&job, &dialect, &grant)?;
+    let mut process = Process::begin(&job, &dialect, &grant)?;
     let timers = || BootTimer::new().or_exit(Exit::OsError);
     let (mut timer, mut look, mut wall) = (timers()?, timers()?, timers()?);
     loop {
-        payload.settle(&mut outlet)?;
-        let (due, next_look) = (payload.session.gateway().poll_timeout(), payload.next_look());
+        process.settle(&mut outlet)?;
+        let (due, next_look) = (process.payload.gateway().poll_timeout(), process.next_look());
         tokio::select! {
             biased;
             // First, so that no flood of input keeps the process from ending. What the pipe takes
@@ -62,45 +60,38 @@ async fn serve(job: Job, dialect: Dialect) -> Result<(), Failure> {
             written = outlet.write() => written.or_exit(Exit::Io)?,
             read = inlet.read() => match read.or_exit(Exit::Protocol)? {
                 frames if frames.is_empty() => break,
-                frames => payload.handle_frames(frames)?,
+                frames => process.handle_frames(frames)?,
             },
             () = timer.until(due), if due.is_some() => {
-                payload.session.gateway().handle_timeout(boottime());
+                process.payload.gateway().handle_timeout(boottime());
             }
-            said = payload.handler.event(!payload.batch.is_empty()) => payload.handle_said(said)?,
-            () = look.until(next_look), if next_look.is_some() => payload.look()?,
-            () = wall.until(Some(payload.wall_at)) => payload.look_at_wall(),
+            said = process.handler.event(!process.batch.is_empty()) => process.handle_said(said)?,
+            () = look.until(Some(next_look)) => process.look()?,
+            () = wall.until(Some(process.wall_at)) => process.look_at_wall(),
         }
     }
-    payload.settle(&mut outlet)
+    process.settle(&mut outlet)
 }
 
-/// A gateway and what it needs.
-struct Payload {
-    session: Session,
-    store: Box<dyn Store>,
+/// A payload with its handler and what else knows the time.
+struct Process {
+    payload: Payload<SqliteStore>,
     handler: Handler,
     line: String,
     /// The handler has these rows and has not dealt with them, each with its record's number.
     batch: BTreeMap<u64, Option<u64>>,
-    /// There may be rows for the handler.
-    rows: bool,
-    /// There may be charges to post.
-    charges: bool,
-    /// The command whose reply was looked for.
-    sought: Option<u64>,
     look_at: Duration,
     tidy_at: Duration,
     wall_at: Duration,
     retain: Duration,
 }
 
-impl Payload {
+impl Process {
     fn begin(job: &Job, dialect: &Dialect, grant: &Grant) -> Result<Self, Failure> {
         let environment = |name| std::env::var(name).map_err(|_| format!("{name} is not set"));
         let line = environment(ENV_LINE).or_exit(Exit::Usage)?;
         let node = environment(ENV_NODE).or_exit(Exit::Usage)?;
-        let mut store = SqliteStore::open(&job.store)?;
+        let store = SqliteStore::open(&job.store)?;
         let tenure = Tenure {
             line: line.parse().or_exit(Exit::Usage)?,
             epoch: grant.epoch,
@@ -108,37 +99,29 @@ impl Payload {
             node: node.parse().or_exit(Exit::Usage)?,
             shared: job.shared,
         };
-        let standing = store.begin(&tenure)?;
-        let now = boottime();
-        let resume = Resume {
-            acked: grant.acked,
-            note: note::unwrap(grant.note.clone(), dialect.name(), grant.incarnation),
-            cut: matches!(grant.last.fate, Fate::Cut(_)),
-            last_number: standing.last_number,
-            wall: wall_clock(),
+        let output = match job.handler {
+            HandlerOptions::Stdout => Some(node_output().or_exit(Exit::OsError)?),
+            _ => None,
         };
-        let known = if resume.note.is_some() { "known" } else { "unknown" };
+        let handler = Handler::new(&job.handler, output).or_exit(Exit::OsError)?;
+        let now = boottime();
+        let clocks = (wall_clock(), now);
+        let (payload, standing, has_note) =
+            Payload::begin(dialect, store, &tenure, grant, handler.takes_rows(), clocks)?;
         eprintln!(
-            "gateway-begins dialect={} note={known} acked={} waiting={} unsettled={} doubt={}",
+            "gateway-begins dialect={} note={} acked={} waiting={} unsettled={} doubt={}",
             dialect.name(),
+            if has_note { "known" } else { "unknown" },
             grant.acked,
             standing.waiting,
             standing.unsettled,
             standing.doubt,
         );
-        let output = match job.handler {
-            HandlerOptions::Stdout => Some(node_output().or_exit(Exit::OsError)?),
-            _ => None,
-        };
         Ok(Self {
-            session: Session::new(dialect.name(), grant, dialect.gateway(resume, now)),
-            store: Box::new(store),
-            handler: Handler::new(&job.handler, output).or_exit(Exit::OsError)?,
+            payload,
+            handler,
             line,
             batch: BTreeMap::new(),
-            rows: true,
-            charges: dialect.posts(),
-            sought: None,
             look_at: now,
             tidy_at: now + TIDY_INTERVAL,
             wall_at: now + WALL_INTERVAL,
@@ -147,82 +130,33 @@ impl Payload {
     }
 
     fn handle_frames(&mut self, frames: Vec<Frame>) -> Result<(), Failure> {
-        // All of them before the next commit: that is what makes it one for many records.
         let now = boottime();
         for frame in frames {
-            self.session.handle_frame(frame, now).or_exit(Exit::Protocol)?;
+            self.payload.handle_frame(frame, now).or_exit(Exit::Protocol)?;
         }
         Ok(())
     }
 
-    /// Makes durable what has to be, and only then lets outputs go; gives gateway and handler what
-    /// they want next.
+    /// Does all that is to be done, up to what the handler wants next.
     fn settle(&mut self, outlet: &mut Outlet) -> Result<(), Failure> {
-        loop {
-            let writes = self.session.writes();
-            if !writes.is_empty() {
-                self.store.commit(&writes)?;
-                self.rows |= writes.iter().any(|write| matches!(write, Write::Receive(_)));
-                self.charges |= writes.iter().any(|write| matches!(write, Write::Settle { .. }));
-            }
-            self.session.release();
-            while let Some(frame) = self.session.poll_frame() {
+        while let Some(step) = self.payload.poll_step(boottime())? {
+            if let Step::Frame(frame) = step {
                 outlet.push(&frame).or_exit(Exit::Io)?;
             }
-            while let Some(notice) = self.session.gateway().poll_event() {
-                notices::log(&notice);
-            }
-            if !self.offer_reply()? && !self.offer_charge()? {
-                break;
-            }
         }
-        self.feed_handler()
-    }
-
-    /// Gives the gateway the next charge, if it wants one and there is one.
-    fn offer_charge(&mut self) -> Result<bool, Failure> {
-        if !self.charges || !self.session.gateway().wants_charge() {
-            return Ok(false);
+        while let Some(notice) = self.payload.gateway().poll_event() {
+            notices::log(&notice);
         }
-        let Some(ledger) = self.session.gateway().ledger().cloned() else { return Ok(false) };
-        match self.store.next_posting(&ledger)? {
-            Some(posting) => self.session.gateway().handle_charge(posting, boottime()),
-            None => self.charges = false,
-        }
-        Ok(self.charges)
-    }
-
-    /// Gives the gateway a reply that is there already: no handler replies, or the one of an
-    /// earlier grant has.
-    fn offer_reply(&mut self) -> Result<bool, Failure> {
-        let awaited = self.session.gateway().awaits_reply();
-        if awaited == self.sought {
-            return Ok(false);
-        }
-        self.sought = awaited;
-        let Some(number) = awaited else { return Ok(false) };
-        let reply = match self.handler.takes_rows() {
-            false => Some(Reply::Ok),
-            true => self.store.reply_to(number)?,
-        };
-        if let Some(reply) = reply {
-            self.session.gateway().handle_reply(number, reply, boottime());
-        }
-        Ok(reply.is_some())
-    }
-
-    fn feed_handler(&mut self) -> Result<(), Failure> {
-        if !self.rows || !self.batch.is_empty() || !self.handler.is_ready() {
+        if !self.batch.is_empty() || !self.handler.is_ready() {
             return Ok(());
         }
-        let rows = self.store.waiting(0, MAX_BATCH)?;
-        self.rows = rows.len() == MAX_BATCH;
-        if rows.is_empty() {
-            return Ok(());
+        let rows = self.payload.rows(MAX_BATCH)?;
+        if !rows.is_empty() {
+            self.batch = rows.iter().map(|waiting| (waiting.row, waiting.record.number)).collect();
+            let task =
+                |waiting: &Waiting| Task { id: waiting.row, json: json(&self.line, waiting) };
+            self.handler.give(rows.iter().map(task).collect());
         }
-        self.batch = rows.iter().map(|waiting| (waiting.row, waiting.record.number)).collect();
-        let task = |waiting: &Waiting| Task { id: waiting.row, json: json(&self.line, waiting) };
-        self.handler.give(rows.iter().map(task).collect());
         Ok(())
     }
 
@@ -248,42 +182,30 @@ impl Payload {
             }
         }
         if !done.is_empty() {
-            let reply = |number: &Option<u64>, reply| number.is_some().then_some(reply);
-            let rows: Vec<_> = done
-                .iter()
-                .map(|(row, said, number)| Done { row: *row, reply: reply(number, *said) })
-                .collect();
-            self.store.handled(&rows)?;
+            self.payload.handle_done(&done, boottime())?;
         }
-        for (_, reply, number) in done {
-            if let Some(number) = number {
-                self.session.gateway().handle_reply(number, reply, boottime());
-            }
-        }
-        self.rows |= self.batch.is_empty();
         Ok(())
     }
 
     /// When the store is looked at next: another process may have added charges.
-    fn next_look(&mut self) -> Option<Duration> {
-        let waits = !self.charges && self.session.gateway().wants_charge();
-        Some(if waits { self.look_at } else { self.tidy_at })
+    fn next_look(&mut self) -> Duration {
+        if self.payload.waits_for_charge() { self.look_at } else { self.tidy_at }
     }
 
     fn look(&mut self) -> Result<(), Failure> {
         let now = boottime();
         self.look_at = now + LOOK_INTERVAL;
-        self.charges |= self.store.changed()?;
+        self.payload.look()?;
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_INTERVAL;
-            self.store.tidy(self.retain)?;
+            self.payload.tidy(self.retain)?;
         }
         Ok(())
     }
 
     fn look_at_wall(&mut self) {
         self.wall_at = boottime() + WALL_INTERVAL;
-        self.session.gateway().set_wall_clock(wall_clock());
+        self.payload.gateway().set_wall_clock(wall_clock());
     }
 }
 

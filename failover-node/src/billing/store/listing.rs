@@ -1,6 +1,6 @@
 //! The rows as they are, for `failover-node records`.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::error::Fault;
 use super::sqlite::SqliteStore;
@@ -78,7 +78,30 @@ pub struct OutRow {
     pub settled_at: Option<i64>,
 }
 
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Records from the line.
+    pub records: u64,
+    /// Charges with which nothing is left to do.
+    pub settled: u64,
+}
+
 impl SqliteStore {
+    /// Counts, without reading what is in the rows.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn tally(&self) -> Result<Tally, StoreError> {
+        let count = |db: &Connection, sql: &str| db.query_row(sql, [], |row| unsigned(row, 0));
+        let settled = "SELECT count(*) FROM outbox
+            WHERE state IN ('posted', 'refused', 'elsewhere')";
+        self.read(|db| {
+            let records = count(db, "SELECT count(*) FROM inbox")?;
+            Ok(Tally { records, settled: count(db, settled)? })
+        })
+    }
+
     /// Records from the line, in the order in which they came.
     ///
     /// # Errors

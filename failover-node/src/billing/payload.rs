@@ -1,0 +1,206 @@
+//! A gateway and its store, and the order between them: write down, commit, release, go on.
+
+use std::time::Duration;
+
+use billing::{Dialect, Gateway, Reply, Resume, WallClock, Write};
+use wire::frame::Fate;
+use wire::{Frame, Grant};
+
+use super::note;
+use super::session::{Misplaced, Session};
+use super::store::{Done, Standing, Store, StoreError, Tenure, Waiting};
+
+/// The payload of one grant, but for its pipes, clocks and handler.
+///
+/// Contract: call one `handle_*`, or one method of [`Self::gateway`]; then [`Self::poll_step`] until
+/// it has none. A store that refused has ended the tenure: drop the value.
+pub struct Payload<S> {
+    session: Session,
+    store: S,
+    /// A command is answered by a handler; else by the gateway itself.
+    has_handler: bool,
+    /// Written down and not committed.
+    writes: Vec<Write>,
+    /// There may be rows for the handler.
+    rows: bool,
+    /// There may be charges to post.
+    charges: bool,
+    /// The command whose reply was looked for.
+    sought: Option<u64>,
+}
+
+/// What was done, or is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The next step commits something.
+    Committing,
+    /// It was committed.
+    Committed,
+    /// To be sent to the node.
+    Frame(Frame),
+}
+
+impl<S: Store> Payload<S> {
+    /// From the grant on. Also says how the store stands, and whether there was a note to go by.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub fn begin(
+        dialect: &Dialect,
+        mut store: S,
+        tenure: &Tenure,
+        grant: &Grant,
+        has_handler: bool,
+        (wall, now): (WallClock, Duration),
+    ) -> Result<(Self, Standing, bool), StoreError> {
+        let standing = store.begin(tenure)?;
+        let resume = Resume {
+            acked: grant.acked,
+            note: note::unwrap(grant.note.clone(), dialect.name(), grant.incarnation),
+            cut: matches!(grant.last.fate, Fate::Cut(_)),
+            last_number: standing.last_number,
+            wall,
+        };
+        let known = resume.note.is_some();
+        let payload = Self {
+            session: Session::new(dialect.name(), grant, dialect.gateway(resume, now)),
+            store,
+            has_handler,
+            writes: Vec::new(),
+            rows: true,
+            charges: dialect.posts(),
+            sought: None,
+        };
+        Ok((payload, standing, known))
+    }
+
+    /// The gateway, to tell it what is no frame.
+    pub fn gateway(&mut self) -> &mut dyn Gateway {
+        self.session.gateway()
+    }
+
+    /// Takes a frame from the node. All that were read at once go in before the next step: that is
+    /// what makes one commit of many records.
+    ///
+    /// # Errors
+    /// It is none for a payload that has its grant.
+    pub fn handle_frame(&mut self, frame: Frame, now: Duration) -> Result<(), Misplaced> {
+        self.session.handle_frame(frame, now)
+    }
+
+    /// The handler is done with rows; those of commands come with their number.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub fn handle_done(
+        &mut self,
+        done: &[(u64, Reply, Option<u64>)],
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let row = |&(row, reply, number): &(u64, Reply, Option<u64>)| Done {
+            row,
+            reply: number.map(|_| reply),
+        };
+        self.store.handled(&done.iter().map(row).collect::<Vec<_>>())?;
+        for &(_, reply, number) in done {
+            if let Some(number) = number {
+                self.session.gateway().handle_reply(number, reply, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens next; `None`: nothing until somebody has news.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub fn poll_step(&mut self, now: Duration) -> Result<Option<Step>, StoreError> {
+        loop {
+            if !self.writes.is_empty() {
+                self.store.commit(&self.writes)?;
+                self.rows |= self.writes.iter().any(|w| matches!(w, Write::Receive(_)));
+                self.charges |= self.writes.iter().any(|w| matches!(w, Write::Settle { .. }));
+                self.writes.clear();
+                return Ok(Some(Step::Committed));
+            }
+            self.writes = self.session.writes();
+            if !self.writes.is_empty() {
+                return Ok(Some(Step::Committing));
+            }
+            self.session.release();
+            if let Some(frame) = self.session.poll_frame() {
+                return Ok(Some(Step::Frame(frame)));
+            }
+            if !self.offer_reply(now)? && !self.offer_charge(now)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Rows for a handler that has none, in the order of the line; empty: wait for the next step.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn rows(&mut self, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        if !self.rows {
+            return Ok(Vec::new());
+        }
+        let rows = self.store.waiting(0, limit)?;
+        self.rows = !rows.is_empty();
+        Ok(rows)
+    }
+
+    /// Whether a charge that somebody adds now would be posted at once.
+    pub fn waits_for_charge(&mut self) -> bool {
+        !self.charges && self.session.gateway().wants_charge()
+    }
+
+    /// Looks for what others have added to the store.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn look(&mut self) -> Result<(), StoreError> {
+        self.charges |= self.store.changed()?;
+        Ok(())
+    }
+
+    /// As [`Store::tidy`].
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn tidy(&mut self, retain: Duration) -> Result<bool, StoreError> {
+        self.store.tidy(retain)
+    }
+
+    /// Gives the gateway the next charge, if it wants one and there is one.
+    fn offer_charge(&mut self, now: Duration) -> Result<bool, StoreError> {
+        if !self.charges || !self.session.gateway().wants_charge() {
+            return Ok(false);
+        }
+        let Some(ledger) = self.session.gateway().ledger().cloned() else { return Ok(false) };
+        match self.store.next_posting(&ledger)? {
+            Some(posting) => self.session.gateway().handle_charge(posting, now),
+            None => self.charges = false,
+        }
+        Ok(self.charges)
+    }
+
+    /// Gives the gateway a reply that is there already: no handler replies, or the one of an
+    /// earlier grant has.
+    fn offer_reply(&mut self, now: Duration) -> Result<bool, StoreError> {
+        let awaited = self.session.gateway().awaits_reply();
+        if awaited == self.sought {
+            return Ok(false);
+        }
+        self.sought = awaited;
+        let Some(number) = awaited else { return Ok(false) };
+        let reply = match self.has_handler {
+            false => Some(Reply::Ok),
+            true => self.store.reply_to(number)?,
+        };
+        if let Some(reply) = reply {
+            self.session.gateway().handle_reply(number, reply, now);
+        }
+        Ok(reply.is_some())
+    }
+}
