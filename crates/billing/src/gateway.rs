@@ -95,17 +95,22 @@ pub struct Resume {
     pub wall: WallClock,
 }
 
+/// Input of a frame or a line that does not end is given up and acknowledged so long after its first
+/// byte: whoever leaves input unacknowledged for 30 s is taken to be stuck.
+pub(crate) const SETTLE_WITHIN: Duration = Duration::from_secs(25);
+
 /// Something that happened on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineNews {
-    /// Input before `offset` that has not been handed over never will be.
+    /// Input before `offset` that has not been handed over never will be. Without offsets it may
+    /// be missing too: a device that was away makes a gap at the offset of the next byte.
     Gap { offset: u64 },
     /// A break, a parity or framing error, or an overrun: the record that is being received is
     /// damaged. Nothing is missing from the offsets.
     Damage,
     /// The device or the cable is gone.
     Down,
-    /// It is back.
+    /// It is back. What the line said meanwhile may be missing, without a gap.
     Up,
 }
 

@@ -84,6 +84,9 @@ impl Collector {
     fn drain_lines(&mut self, now: Duration) {
         while let Some(found) = self.lines.poll_found() {
             match found {
+                Found::Line { start, end, text, sound: Sound::Interrupted(at) } => {
+                    self.interrupted(start, end, &text, at, now);
+                }
                 Found::Line { start, end, text, sound } => self.line(start, end, text, sound, now),
                 Found::FormFeed => self.place.form_feed(),
                 Found::Blank => {
@@ -92,6 +95,22 @@ impl Collector {
                     }
                 }
             }
+        }
+    }
+
+    /// A line within which the device was away. Behind flow control it went on where it stood; else
+    /// its end is another line's, or a whole one.
+    fn interrupted(&mut self, start: u64, end: u64, text: &Bytes, at: usize, now: Duration) {
+        let Layout { least, length, .. } = self.layout;
+        let (head, rest) = (text.slice(..at), text.slice(at..));
+        if least == length && self.layout.fits(text) {
+            self.line(start, end, text.clone(), Sound::Whole, now);
+        } else if self.layout.tells_tails() && self.layout.fits(&rest) {
+            let cut = start + at as u64;
+            self.line(start, cut, head, Sound::Torn, now);
+            self.line(cut, end, rest, Sound::Suspect, now);
+        } else {
+            self.line(start, end, text.clone(), Sound::Torn, now);
         }
     }
 
@@ -104,7 +123,7 @@ impl Collector {
         let is_torn = match sound {
             Sound::Whole => false,
             Sound::Suspect => !fits || !self.layout.tells_tails(),
-            Sound::Torn => true,
+            Sound::Interrupted(_) | Sound::Torn => true,
         };
         let mut number = None;
         let mut handled_by = HandledBy::Nobody;
@@ -217,17 +236,19 @@ impl Gateway for Collector {
 
     fn handle_line(&mut self, news: LineNews, now: Duration) {
         match news {
-            LineNews::Gap { offset } => {
-                self.lines.handle_gap(offset, now);
-                // How many lines are missing, nobody knows.
-                self.place = Place::default();
-            }
             LineNews::Damage => self.lines.handle_damage(now),
-            // An exchange goes on where it stood. If it did not, its line does not fit, or waits
-            // for its end in vain.
-            LineNews::Down | LineNews::Up => {}
+            LineNews::Gap { offset } if offset > self.lines.offset() => {
+                self.lines.handle_gap(offset, now);
+            }
+            LineNews::Gap { .. } | LineNews::Down | LineNews::Up => {
+                self.lines.handle_interruption(now);
+            }
         }
         self.drain_lines(now);
+        if news != LineNews::Damage {
+            // How many lines are missing, nobody knows.
+            self.place = Place::default();
+        }
     }
 
     fn handle_written(&mut self, _outputs: u64, _now: Duration) {}

@@ -45,6 +45,13 @@ fn printed(settings: &CdrSettings, calls: u64) -> (Vec<u8>, Vec<Bytes>) {
     (bytes, texts)
 }
 
+/// Calls alone, so that a place in the bytes is a place in a record.
+fn without_titles(layout: &str) -> CdrSettings {
+    let mut settings = settings(layout);
+    settings.set("page", "off").unwrap();
+    settings
+}
+
 fn records(collector: &mut Collector) -> Vec<Record> {
     std::iter::from_fn(|| collector.poll_write())
         .map(|write| match write {
@@ -151,6 +158,91 @@ fn f2_at_a_takeover_without_offsets_one_record_is_torn_at_most() {
             assert!(texts(&records, kind::TORN).len() <= 1, "{} from {from}", layout.name);
         }
     }
+}
+
+/// A USB adapter that is out and in again: what the exchange printed meanwhile has no offsets.
+#[test]
+fn f2_what_was_printed_while_the_device_was_away_is_not_spliced() {
+    for layout in Layout::all() {
+        let settings = without_titles(&layout.name);
+        let (bytes, calls) = printed(&settings, 8);
+        let record = bytes.len() / 8;
+        for news in [
+            &[LineNews::Down, LineNews::Gap { offset: 0 }, LineNews::Up][..],
+            &[LineNews::Down, LineNews::Up],
+            &[LineNews::Up],
+            &[LineNews::Gap { offset: 0 }],
+        ] {
+            for (from, to) in
+                (0..2 * record).flat_map(|from| [3, 4, 5].map(|n| (from, n * record + from / 2)))
+            {
+                let is_seamless =
+                    (to - from).is_multiple_of(record) && layout.least == layout.length;
+                if is_seamless {
+                    continue;
+                }
+                let mut collector = collector(&settings, 0, None);
+                collector.handle_input(0, b"\r", T0);
+                collector.handle_input(1, &bytes[..from], T0);
+                let offset = 1 + from as u64;
+                for news in news {
+                    let news = match news {
+                        LineNews::Gap { .. } => LineNews::Gap { offset },
+                        news => *news,
+                    };
+                    collector.handle_line(news, T0);
+                }
+                collector.handle_input(offset, &bytes[to..], T0);
+                let came = texts(&records(&mut collector), kind::CALL);
+                let place = format!("{}: {from} to {to}, {news:?}", layout.name);
+                let mut rest = calls.iter();
+                assert!(came.iter().all(|text| rest.any(|call| call == text)), "{place}: {came:?}");
+                assert!(came.len() >= calls[to / record + 1..].len(), "{place}: {came:?}");
+            }
+        }
+    }
+}
+
+/// Behind flow control an exchange waits for the device, in the middle of a line.
+#[test]
+fn a_line_that_goes_on_after_the_device_was_away_is_whole_where_that_can_be_seen() {
+    for layout in Layout::all() {
+        let settings = without_titles(&layout.name);
+        let (bytes, calls) = printed(&settings, 3);
+        for from in 0..bytes.len() {
+            let mut collector = collector(&settings, 0, None);
+            collector.handle_input(0, &[b"\r", &bytes[..from]].concat(), T0);
+            for news in [LineNews::Down, LineNews::Gap { offset: 1 + from as u64 }, LineNews::Up] {
+                collector.handle_line(news, T0);
+            }
+            let later = T0 + settings.line_timeout / 2;
+            collector.handle_input(1 + from as u64, &bytes[from..], later);
+            let came = texts(&records(&mut collector), kind::CALL);
+            let is_seen = layout.least == layout.length;
+            let least = if is_seen { calls.len() } else { calls.len() - 1 };
+            assert!((least..=calls.len()).contains(&came.len()), "{} at {from}", layout.name);
+        }
+    }
+}
+
+/// The terminal server tells the successor again what happened after the last acknowledgement.
+#[test]
+fn a_successor_does_not_splice_either() {
+    let settings = settings("m1");
+    let (bytes, calls) = printed(&settings, 4);
+    let record = bytes.len() / 4;
+    let mut first = collector(&settings, 0, None);
+    let cut = record + 52;
+    first.handle_input(0, &[b"\r", &bytes[..cut]].concat(), T0);
+    let output = first.poll_output().unwrap();
+    let from = usize::try_from(output.ack).unwrap() - 1;
+    first.handle_line(LineNews::Down, T0);
+    let mut second = collector(&settings, output.ack, output.note);
+    second.handle_input(output.ack, &bytes[from..cut], T0);
+    second.handle_line(LineNews::Down, T0);
+    second.handle_line(LineNews::Up, T0);
+    second.handle_input(cut as u64 + 1, &bytes[2 * record + 50..], T0);
+    assert_eq!(texts(&records(&mut second), kind::CALL), calls[3..]);
 }
 
 /// Without a title, pages are known from the first foot on.

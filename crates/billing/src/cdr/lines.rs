@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::layout::{ETX, MAX_TEXT, STX};
+use crate::gateway::SETTLE_WITHIN;
 
 /// Finds the lines in what an exchange sends.
 ///
@@ -24,8 +25,12 @@ pub struct Lines {
     /// Within STX and ETX.
     inside: bool,
     state: State,
+    /// When that was.
+    began: Duration,
     /// Something in it was damaged.
     is_damaged: bool,
+    /// Bytes of its text that came before the line was interrupted.
+    interrupted: Option<usize>,
     /// Damage while nothing was being received: it may have been the next line's first byte.
     damaged_at: Option<Duration>,
     /// When something last happened on the line.
@@ -80,13 +85,16 @@ pub enum Sound {
     Whole,
     /// Its head may be missing.
     Suspect,
+    /// The line was interrupted after so many bytes of it: what follows may be the rest of another
+    /// one, or behind flow control its own.
+    Interrupted(usize),
     /// Something is missing or damaged.
     Torn,
 }
 
 impl Lines {
     /// Lines from the byte at `offset` on. A line whose end does not come is torn `timeout` after
-    /// its last byte.
+    /// its last byte, and [`SETTLE_WITHIN`] after its first.
     pub fn new(framed: bool, timeout: Duration, offset: u64, state: State, now: Duration) -> Self {
         Self {
             framed,
@@ -96,7 +104,9 @@ impl Lines {
             text: Vec::new(),
             inside: false,
             state,
+            began: now,
             is_damaged: false,
+            interrupted: None,
             damaged_at: None,
             last_at: now,
             found: VecDeque::new(),
@@ -125,6 +135,18 @@ impl Lines {
         }
     }
 
+    /// The line was away, and nobody knows what it said meanwhile: offsets go on as if nothing was
+    /// missing.
+    pub fn handle_interruption(&mut self, now: Duration) {
+        match self.is_receiving() {
+            true => self.interrupted = Some(self.text.len()),
+            false => {
+                self.state.is_suspect = true;
+                self.last_at = now;
+            }
+        }
+    }
+
     /// What is being received is damaged, or the next byte.
     pub fn handle_damage(&mut self, now: Duration) {
         match self.is_receiving() {
@@ -144,7 +166,8 @@ impl Lines {
 
     /// When the line being received is torn.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.is_receiving().then(|| self.last_at + self.timeout)
+        let deadline = (self.last_at + self.timeout).min(self.began + SETTLE_WITHIN);
+        self.is_receiving().then_some(deadline)
     }
 
     /// The next thing found.
@@ -227,7 +250,7 @@ impl Lines {
     }
 
     fn begin(&mut self, now: Duration) {
-        self.start = self.offset;
+        (self.start, self.began) = (self.offset, now);
         self.state.is_suspect &= now.saturating_sub(self.last_at) < self.timeout;
         let damaged_at = self.damaged_at.take();
         self.is_damaged = damaged_at.is_some_and(|at| now.saturating_sub(at) < self.timeout);
@@ -246,10 +269,11 @@ impl Lines {
 
     /// The line being received ends before `end`; nothing if none is.
     fn end_line(&mut self, end: u64) {
-        let sound = match (self.is_damaged, self.state.is_suspect) {
-            (true, _) => Sound::Torn,
-            (false, true) => Sound::Suspect,
-            (false, false) => Sound::Whole,
+        let sound = match (self.is_damaged, self.interrupted.take(), self.state.is_suspect) {
+            (true, _, _) => Sound::Torn,
+            (false, Some(at), _) => Sound::Interrupted(at),
+            (false, None, true) => Sound::Suspect,
+            (false, None, false) => Sound::Whole,
         };
         // Noise between framed records has no frame.
         let sound = if self.framed && !self.inside { Sound::Torn } else { sound };
@@ -325,6 +349,42 @@ mod tests {
         ];
         assert_eq!(found(&mut lines), expected);
         assert_eq!(lines.poll_timeout(), None);
+    }
+
+    /// Somebody types on the line: every byte is in time for the next.
+    #[test]
+    fn a_line_that_grows_slowly_is_torn_before_it_looks_stalled() {
+        let mut lines = lines(false);
+        let (mut now, mut pieces) = (T0, Vec::new());
+        for _ in 0..40 {
+            while let Some(due) = lines.poll_timeout().filter(|due| *due <= now) {
+                lines.handle_timeout(due);
+            }
+            lines.handle_bytes(b"x", now);
+            pieces.extend(found(&mut lines));
+            now += TIMEOUT / 4;
+        }
+        assert_eq!(pieces.first(), Some(&line(0, 10, "xxxxxxxxxx", Sound::Torn)));
+        assert_eq!(pieces.len(), 3, "{pieces:?}");
+    }
+
+    #[test]
+    fn an_interruption_shows_where_it_fell_and_makes_the_next_line_suspect() {
+        let mut lines = lines(false);
+        lines.handle_bytes(b"half ", T0);
+        lines.handle_interruption(T0);
+        lines.handle_bytes(b"a line\r", T0);
+        lines.handle_interruption(T0);
+        lines.handle_bytes(b"a tail\rwhole\r", T0);
+        lines.handle_interruption(T0 + TIMEOUT);
+        lines.handle_bytes(b"later\r", T0 + 2 * TIMEOUT);
+        let expected = [
+            line(0, 12, "half a line", Sound::Interrupted(5)),
+            line(12, 19, "a tail", Sound::Suspect),
+            line(19, 25, "whole", Sound::Whole),
+            line(25, 31, "later", Sound::Whole),
+        ];
+        assert_eq!(found(&mut lines), expected);
     }
 
     #[test]

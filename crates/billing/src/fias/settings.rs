@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::frame::{Check, MAX_FRAME};
 use super::record::DESCRIBED;
+use crate::gateway::SETTLE_WITHIN;
 use crate::settings::{Key, key};
 
 /// Settings of the dialect.
@@ -85,11 +86,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Twice the time that the longest record takes, but at most 25 s: whoever leaves input
-    /// unacknowledged for 30 s is taken to be stuck.
+    /// Twice the time that the longest record takes, but at most [`SETTLE_WITHIN`].
     pub fn record_time(&self) -> Duration {
         let twice = Duration::from_secs(2 * BITS * MAX_FRAME as u64) / self.baud;
-        twice.min(MAX_RECORD_TIME)
+        twice.min(SETTLE_WITHIN)
     }
 
     /// How long after an answer its receiver may still enquire about it: until its last enquiry.
@@ -225,7 +225,6 @@ const KEYS: [Key; 15] = [
 /// Start bit, eight data bits, stop bit.
 const BITS: u64 = 10;
 const SECOND: Duration = Duration::from_secs(1);
-const MAX_RECORD_TIME: Duration = Duration::from_secs(25);
 
 #[cfg(test)]
 mod tests {
