@@ -1,4 +1,4 @@
-//! Charges, inquiries and their answers.
+//! Charges and their answers, and what answers an inquiry.
 #![deny(clippy::disallowed_methods)]
 
 use bytes::Bytes;
@@ -24,8 +24,9 @@ pub fn charge(charge: &Charge, number: u64) -> Bytes {
         record = record.field("DD", dialled);
     }
     if let Some(duration) = charge.duration {
-        let (hours, minutes, seconds) = (duration / 3600, duration / 60 % 60, duration % 60);
-        record = record.field("DU", format!("{:02}{minutes:02}{seconds:02}", hours.min(23)));
+        let length = duration.min(LONGEST);
+        let (hours, minutes, seconds) = (length / 3600, length / 60 % 60, length % 60);
+        record = record.field("DU", format!("{hours:02}{minutes:02}{seconds:02}"));
     }
     let text = charge.text.as_deref().or(match charge.kind {
         Kind::Direct => None,
@@ -64,31 +65,6 @@ pub fn guest_list(inquiry: &Record<'_>, guests: &[Guest], at: Civil) -> Bytes {
         record = record.field("RN", room).field("G#", reservation).field("GN", name);
     }
     echo(record.at(at), inquiry, &["P#"]).finish()
-}
-
-/// `PR`: asks who is meant by a room or a name. It needs a number of its own.
-pub fn inquiry(workstation: &str, about: &str, number: u64, at: Civil) -> Bytes {
-    let record = Composer::new("PR").field("WS", workstation).field("PI", about);
-    record.at(at).field("P#", on_line(number).to_string()).finish()
-}
-
-/// `PR`: charges a guest whom an inquiry found.
-pub fn guest_charge(
-    workstation: &str,
-    guest: &Guest,
-    amount: u64,
-    number: u64,
-    at: Civil,
-) -> Bytes {
-    Composer::new("PR")
-        .field("WS", workstation)
-        .field("RN", &guest.room)
-        .field("G#", guest.reservation.to_string())
-        .field("GN", &guest.name)
-        .field("TA", amount.to_string())
-        .at(at)
-        .field("P#", on_line(number).to_string())
-        .finish()
 }
 
 /// What a `PR` asks for.
@@ -147,6 +123,8 @@ fn echo(record: Composer, request: &Record<'_>, ids: &[&str]) -> Composer {
     ids.iter().fold(record, echoed)
 }
 
+/// Longest `DU` in seconds: it is written like a time of day.
+const LONGEST: u32 = 86_399;
 /// Longest `DD`.
 const MAX_DIALLED: usize = 20;
 /// Longest `CT` of a charge.

@@ -91,7 +91,7 @@ impl PmsBench {
 pub(super) struct GatewayBench {
     pub(super) gateway: Gateway,
     pub(super) now: Duration,
-    offset: u64,
+    pub(super) offset: u64,
     written: u64,
     /// What the terminal server knows.
     pub(super) acked: u64,
@@ -118,7 +118,9 @@ impl GatewayBench {
 
     /// One whose link is up.
     pub(super) fn alive(settings: Settings) -> Self {
+        let check = settings.check;
         let mut bench = Self::new(settings);
+        let frame = |text: &str| encode(text.as_bytes(), check);
         assert!(bench.hears(&frame("LS|DA080618|TI123500|")).starts_with(b"\x06\x02LD|"));
         let mut said = bench.hears(ACK);
         while said.starts_with(b"\x02LR|") {

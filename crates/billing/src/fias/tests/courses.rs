@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::posting::{Guest, guest_charge, inquiry};
+use super::super::posting::Guest;
 use super::super::record::MAX_NUMBER;
 use super::super::settings::Resync;
 use super::super::{Gateway, Pms, Settings, generate};
@@ -13,10 +13,6 @@ use crate::billing_end::{BillingEnd, SimEvent};
 use crate::gateway::{Gateway as _, HandledBy, Notice, Posting, Resume, Write};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn text(text: &[u8]) -> bytes::Bytes {
-    frame(str::from_utf8(text).expect("records are text here"))
-}
 
 fn kinds(bench: &GatewayBench) -> Vec<(&str, HandledBy)> {
     fn kind(write: &Write) -> Option<(&str, HandledBy)> {
@@ -142,25 +138,24 @@ fn while_the_other_end_tells_its_guests_nothing_is_sent() {
 #[test]
 fn an_inquiry_finds_guests_who_may_then_be_charged() {
     let mut bench = PmsBench::alive();
-    let at = WALL.show(bench.now);
-    let guest = generate::guest(1, 0);
-    let mut ask = |request: bytes::Bytes| {
-        let said = bench.hears(&text(&request));
+    let Guest { room, reservation, name } = generate::guest(1, 0);
+    let mut ask = |request: String| {
+        let said = bench.hears(&frame(&request));
         bench.hears(ACK);
         String::from_utf8_lossy(&said).into_owned()
     };
     // Without an inquiry nobody may be charged.
-    assert_eq!(ask(guest_charge("W1", &guest, 500, 1, at)).as_bytes(), ACK);
-    assert!(ask(inquiry("W1", "none", 2, at)).contains("PA|WSW1|ASNG|P#2|"));
-    let list = ask(inquiry("W1", &guest.room, 3, at));
-    let Guest { room, reservation, name } = &guest;
+    let charge = |n| format!("PR|WSW1|RN{room}|G#{reservation}|GN{name}|TA500|P#{n}|");
+    assert_eq!(ask(charge(1)).as_bytes(), ACK);
+    assert!(ask("PR|WSW1|PInone|P#2|".into()).contains("PA|WSW1|ASNG|P#2|"));
+    let list = ask(format!("PR|WSW1|PI{room}|P#3|"));
     assert!(list.contains(&format!("PL|WSW1|RN{room}|G#{reservation}|GN{name}|")), "{list}");
-    assert!(ask(guest_charge("W1", &guest, 500, 4, at)).contains("ASOK|P#4|"));
+    assert!(ask(charge(4)).contains("ASOK|P#4|"));
     // Parts that are not the sum.
     let wrong = format!("PR|WSW1|G#{reservation}|TA1000|S1800|D1-200|T1300|P#5|");
-    assert!(ask(wrong.into()).contains("ASDM|P#5|"));
+    assert!(ask(wrong).contains("ASDM|P#5|"));
     let right = format!("PR|WSW1|G#{reservation}|TA1000|S1800|D1-200|T1400|P#6|");
-    assert!(ask(right.into()).contains("ASOK|P#6|"));
+    assert!(ask(right).contains("ASOK|P#6|"));
     assert!(ask("PR|WSW1|G#1|TA5|".into()).contains("ASUR|"));
     let posted = |event: &&SimEvent| matches!(event, SimEvent::Posted { .. });
     assert_eq!(bench.events.iter().filter(posted).count(), 2);

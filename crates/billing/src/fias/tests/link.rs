@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::super::Settings;
+use super::super::frame::{Check, encode};
 use super::super::settings::Exhausted;
 use super::bench::{ACK, ENQ, GatewayBench, NAK, PmsBench, frame};
 use crate::billing_end::{BillingEnd, SimEvent};
@@ -168,6 +169,49 @@ fn nothing_is_spliced_across_a_gap() {
     assert_eq!(bench.says(), b"");
     assert_eq!(receives(&bench), 0);
     assert!(matches!(bench.notices[0], Notice::Partial { .. }));
+}
+
+/// A device that was away: offsets go on as if nothing was missing, and without a check the bytes
+/// behind it would do.
+#[test]
+fn nothing_is_spliced_while_the_device_was_away() {
+    for check in [Check::Lrc, Check::None] {
+        for cut in 1..10 {
+            let settings = Settings { check, ..Settings::default() };
+            let mut bench = GatewayBench::alive(settings);
+            let whole = encode(b"GI|RN101|", check);
+            bench.hears(&whole[..cut]);
+            let offset = bench.offset;
+            for news in [LineNews::Down, LineNews::Gap { offset }, LineNews::Up] {
+                bench.gateway.handle_line(news, bench.now);
+            }
+            bench.hears(&whole[cut..]);
+            assert_eq!(receives(&bench), 0, "{check:?} {cut}");
+            // Without a gap the record goes on behind flow control; it is asked for once more.
+            bench.waits(5 * SECOND);
+            bench.hears(&whole[..cut]);
+            bench.gateway.handle_line(LineNews::Down, bench.now);
+            bench.gateway.handle_line(LineNews::Up, bench.now);
+            assert_eq!(bench.hears(&whole[cut..]), NAK, "{check:?} {cut}");
+            assert_eq!(bench.hears(&whole), ACK, "{check:?} {cut}");
+            assert_eq!(receives(&bench), 1, "{check:?} {cut}");
+        }
+    }
+}
+
+/// The published rule, that the answer is always ACK then, is about what a receiver can't see.
+#[test]
+fn without_a_check_only_what_is_visibly_damaged_is_refused() {
+    let settings = Settings { check: Check::None, ..Settings::default() };
+    let mut bench = GatewayBench::alive(settings);
+    assert_eq!(bench.hears(b"\x02GI|RN1?1|\x03"), ACK);
+    assert_eq!(bench.hears(b"\x02G\x01|RN101|\x03"), NAK);
+    bench.hears(b"\x02GI|RN");
+    bench.gateway.handle_line(LineNews::Damage, bench.now);
+    assert_eq!(bench.hears(b"101|\x03"), NAK);
+    assert_eq!(receives(&bench), 1);
+    assert_eq!(bench.hears(b"\x02GI|RN101|\x03"), ACK);
+    assert_eq!(receives(&bench), 2);
 }
 
 #[test]
