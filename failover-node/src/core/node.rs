@@ -151,9 +151,8 @@ impl Node {
         for line in &mut self.lines {
             let news = line.evidence.handle_beacon(beacon, now);
             old &= news.is_none();
-            // What failed with the one before says nothing about this one.
             if news == Some(true) {
-                line.failures = 0;
+                line.forget_failures(now);
             }
         }
         match old {
@@ -452,7 +451,7 @@ impl Node {
         // For the other lines nobody else may compete.
         let rank = if line == LOCK { self.rank(vacancy.at) } else { 0 };
         let at = vacancy.at + profile.stagger * rank;
-        (at.max(tenancy.not_before), rank, vacancy.cause)
+        (at.max(tenancy.claims_from()), rank, vacancy.cause)
     }
 
     /// Whether this node may become coordinator at all.

@@ -28,8 +28,10 @@ pub struct Tenancy {
     pub(crate) stall_at: Option<Time>,
     /// Since when the coordinator is without this line, although it should have it.
     pub(crate) missed_since: Option<Time>,
-    /// No claim before that.
+    /// No claim before that: of this node's own accord, or since it was told no.
     pub(crate) not_before: Time,
+    /// Nor before that: the last attempt failed.
+    retry_at: Time,
     /// Attempts that have failed since the last grant.
     pub(crate) failures: u32,
     /// When the payload crashed, within the restart window.
@@ -74,6 +76,7 @@ impl Tenancy {
             answer_by: None,
             stall_at: None,
             not_before,
+            retry_at: not_before,
             missed_since: None,
             failures: 0,
             crashes: VecDeque::new(),
@@ -165,7 +168,18 @@ impl Tenancy {
     pub(crate) fn back_off(&mut self, now: Time) {
         let wait = BACKOFF_MIN * 2u32.pow(self.failures.min(10));
         self.failures += 1;
-        self.not_before = now + wait.min(BACKOFF_MAX);
+        self.retry_at = now + wait.min(BACKOFF_MAX);
+    }
+
+    /// The terminal server has started anew: what failed with the one before says nothing.
+    pub(crate) fn forget_failures(&mut self, now: Time) {
+        self.failures = 0;
+        self.retry_at = now;
+    }
+
+    /// No claim before that.
+    pub(crate) fn claims_from(&self) -> Time {
+        self.not_before.max(self.retry_at)
     }
 
     /// The payload has failed. Whether that has happened more than `forgiven` times; then this

@@ -162,6 +162,30 @@ fn a_node_that_cannot_connect_says_so_and_backs_off() {
 }
 
 #[test]
+fn a_terminal_server_that_starts_anew_is_tried_at_once_however_often_the_one_before_failed() {
+    let mut story = Story::begin();
+    story.beacon(FREE, "me", FIRST);
+    story.wait(ms(200));
+    for _ in 0..6 {
+        story.forget();
+        story.node.handle_connect_failed(LOCK, "refused".into(), story.now);
+        story.drain();
+        story.instance_gone();
+        while !story.did(&START) {
+            story.wait(ms(1));
+        }
+    }
+    story.forget();
+    story.node.handle_connect_failed(LOCK, "refused".into(), story.now);
+    story.drain();
+    story.instance_gone();
+    story.wait(ms(10));
+    let at = story.now;
+    story.restart(LineState::Free(FreeCause::Restarted), "me", FIRST);
+    assert_eq!(story.when(|a| *a == START), Some(at));
+}
+
+#[test]
 fn an_answer_that_does_not_come_is_a_failure() {
     let mut story = Story::begin();
     story.wait(ms(450));

@@ -23,6 +23,7 @@ pub(crate) struct Story {
     pub(crate) actions: Vec<(Time, Action)>,
     peers: BTreeMap<String, u64>,
     beacons: u64,
+    server_start: u32,
     claim: Option<Claim>,
 }
 
@@ -74,6 +75,7 @@ impl Story {
             actions: Vec::new(),
             peers: BTreeMap::new(),
             beacons: 0,
+            server_start: 1,
             claim: None,
         };
         story.drain();
@@ -147,12 +149,18 @@ impl Story {
         self.beacon_of(LineStatus { state, ..status(holder, epoch) });
     }
 
+    /// Likewise, of a terminal server that has started anew.
+    pub(crate) fn restart(&mut self, state: LineState, holder: &str, epoch: Epoch) {
+        self.server_start += 1;
+        self.beacon(state, holder, epoch);
+    }
+
     pub(crate) fn beacon_of(&mut self, status: LineStatus) {
         self.beacons += 1;
         let beacon = Beacon {
             group: name("group"),
             server: name("server"),
-            start: 1,
+            start: self.server_start,
             seq: self.beacons,
             interval_ms: 100,
             lines: vec![status],

@@ -25,7 +25,8 @@ pub enum RequestError {
     /// The socket belongs to a group that this user is not in.
     #[error("{}: permission denied; is this user in the socket's group?", .0.display())]
     Permission(PathBuf),
-    /// The daemon has the socket open and says nothing: it hangs or is stopped.
+    /// The daemon has the socket open and says nothing: it hangs or is stopped, or ended over the
+    /// question.
     #[error("the {program} at {} does not answer", path.display())]
     Silent {
         /// The program that should answer.
@@ -71,7 +72,7 @@ pub fn request(
         tolerate_refusal(stream.write_all(&encode(request)?))?;
         let mut line = Vec::new();
         BufReader::new(stream.take(MAX_REPLY as u64)).read_until(b'\n', &mut line)?;
-        Ok(line)
+        some(line)
     };
     let line = call().map_err(|error| judge(path, program, error))?;
     decode(path, &line)
@@ -92,7 +93,7 @@ pub async fn request_async(
         let mut line = Vec::new();
         let mut bounded = tokio::io::BufReader::new(stream.take(MAX_REPLY as u64));
         bounded.read_until(b'\n', &mut line).await?;
-        Ok(line)
+        some(line)
     };
     let called = tokio::time::timeout(ANSWER_TIMEOUT, call).await;
     let line = called
@@ -118,7 +119,7 @@ pub async fn upgrade_async(
         let mut bounded = tokio::io::BufReader::new((&mut stream).take(MAX_REPLY as u64));
         bounded.read_until(b'\n', &mut line).await?;
         let after = bounded.buffer().to_vec();
-        Ok((stream, line, after))
+        Ok((stream, some(line)?, after))
     };
     let called = tokio::time::timeout(ANSWER_TIMEOUT, call).await;
     let (stream, line, after) = called
@@ -153,13 +154,20 @@ fn tolerate_refusal(written: io::Result<()>) -> io::Result<()> {
     })
 }
 
+/// A daemon that is killed over the question says nothing at all.
+fn some(line: Vec<u8>) -> io::Result<Vec<u8>> {
+    if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line) }
+}
+
 fn judge(path: &Path, program: &str, error: io::Error) -> RequestError {
     use io::ErrorKind as Kind;
     let (program, path) = (program.to_owned(), path.to_owned());
     match error.kind() {
         Kind::NotFound | Kind::ConnectionRefused => RequestError::Nobody { program, path },
         Kind::PermissionDenied => RequestError::Permission(path),
-        Kind::WouldBlock | Kind::TimedOut => RequestError::Silent { program, path },
+        Kind::WouldBlock | Kind::TimedOut | Kind::ConnectionReset | Kind::UnexpectedEof => {
+            RequestError::Silent { program, path }
+        }
         _ => RequestError::Io { path, source: error },
     }
 }
@@ -332,6 +340,28 @@ mod tests {
         let expected = format!("no failover-node answers at {at}: is it running?");
         assert_eq!(error.to_string(), expected);
         assert_eq!(Exit::from(&error), Exit::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_dies_over_the_question_is_to_be_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let death = move || {
+            // Before it has read the question: that resets the connection. Then after.
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 3]).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            BufReader::new(stream).read_until(b'\n', &mut Vec::new()).unwrap();
+        };
+        let dying = std::thread::spawn(death);
+        for _ in 0..3 {
+            let error = ask(&path, json!({ "command": "status" })).await.unwrap_err();
+            assert!(matches!(error, RequestError::Silent { .. }), "{error}");
+            assert_eq!(Exit::from(&error), Exit::TemporaryFailure);
+        }
+        dying.join().unwrap();
     }
 
     #[tokio::test]

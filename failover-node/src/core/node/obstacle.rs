@@ -117,7 +117,7 @@ impl Node {
         let left = |until: Time| (now < until).then(|| until.since(now));
         let lock = &self.lines[LOCK];
         let listening = left(self.started + self.config.profile.heartbeat * 2);
-        let backing_off = left(lock.not_before).filter(|_| listening.is_none());
+        let backing_off = left(lock.claims_from()).filter(|_| listening.is_none());
         let membership = match self.config.behaviour.membership {
             Membership::Full => None,
             Membership::NeverCoordinator => Some(Obstacle::NeverCoordinator),

@@ -273,7 +273,7 @@ impl Node {
         if line == LOCK {
             match &reserved {
                 _ if ours => {
-                    self.keep_until = Some(self.lines[LOCK].not_before.max(now) + lease);
+                    self.keep_until = Some(self.lines[LOCK].claims_from().max(now) + lease);
                 }
                 Some(node) => self.successors.give(node, now),
                 None => {}
