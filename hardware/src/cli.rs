@@ -133,7 +133,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub keep: bool,
     /// Where the other programs are [default: beside this one; under cargo they are built first]
-    #[arg(long, value_name = "DIR", env = "LINEKEEPER_BIN_DIR")]
+    #[arg(long, value_name = "DIR", env = crate::programs::BIN_DIR)]
     pub bin_dir: Option<PathBuf>,
     /// Have the payloads misbehave, to see the verdict fail
     #[arg(long, value_enum, hide = true)]

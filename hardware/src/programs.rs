@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Doing, LabError, Result};
 
+/// The variable that names the programs' directory.
+pub const BIN_DIR: &str = "LINEKEEPER_BIN_DIR";
+
 /// The programs of the chain, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
@@ -33,11 +36,15 @@ impl Programs {
         }
     }
 
-    /// The programs that belong to the lab at `lab`: a test knows its path and is not it itself.
+    /// The programs that belong to the lab at `lab`: a test knows its path and is not it itself. Where
+    /// `LINEKEEPER_BIN_DIR` names their directory, they are there, and nothing is built.
     ///
     /// # Errors
     /// As [`Self::find`].
     pub fn of(lab: &Path) -> Result<Self> {
+        if let Some(dir) = env::var_os(BIN_DIR) {
+            return Self::in_dir(Path::new(&dir), lab.to_owned());
+        }
         let beside = lab.parent().unwrap_or_else(|| Path::new("."));
         if let Some(cargo) = env::var_os("CARGO") {
             build(&cargo, beside)?;

@@ -16,12 +16,7 @@ use wire::frame::{INPUT_WINDOW, OUTPUT_WINDOW};
 use crate::line::{Line, Seen};
 use crate::node::{Node, place};
 use crate::streams::{ack, output, start};
-use crate::support::{LONG, ended, pause, signal, until, until_so};
-
-/// An address that is free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use crate::support::{LONG, ended, free_address, pause, signal, until, until_so};
 
 fn connect(address: SocketAddr) -> TcpStream {
     let (stream, _) = until("the door", || TcpStream::connect(address).ok());

@@ -14,7 +14,7 @@ use wire::{Beacon, Datagram, Epoch, Frame, Key, LineState, LineStatus};
 
 use crate::line::{Line, Seen};
 use crate::node::{Node, place};
-use crate::support::{PROGRAM, pause, until_so};
+use crate::support::{PROGRAM, free_address, pause, until_so};
 
 /// Says that somebody else has the line, until it is dropped.
 struct Beacons {
@@ -210,7 +210,7 @@ fn strangers_are_counted_by_cause_and_change_nothing() {
 #[test]
 fn a_node_that_cannot_connect_says_so_and_goes_on_trying() {
     let (dir, _key) = place();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = free_address();
     let node = Node::start(dir, &nobody.to_string(), "exec sleep 1000");
     until_so("attempts", || node.report()["counters"]["failed"].as_u64() > Some(3));
     assert_eq!(node.ask(&["status"]).status.code(), Some(4), "nobody has the line");

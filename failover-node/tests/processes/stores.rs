@@ -15,7 +15,7 @@ use wire::Epoch;
 
 use crate::line::{Line, Seen};
 use crate::node::{Node, place};
-use crate::support::{Kept, PROGRAM, ended, signal, until_so};
+use crate::support::{Kept, PROGRAM, ended, free_address, signal, until_so};
 
 fn run(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(PROGRAM).current_dir(dir).args(arguments).env("TZ", "UTC").output().unwrap()
@@ -263,7 +263,7 @@ fn a_node_says_where_its_store_is_and_who_leads() {
 fn on_a_standby_a_charge_is_not_taken() {
     let (dir, _key) = place();
     // Nobody listens: it never gets the line.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let flags = ["--billing", "fias", "--store", "s"];
     let node = Node::start_by(dir, &free.to_string(), &flags, |arguments| {
         let mut command = Command::new(PROGRAM);

@@ -1,10 +1,12 @@
 //! What the stories share: watching processes of others, waiting, cleaning up.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use sys::boottime;
@@ -23,6 +25,14 @@ pub(crate) const FAMILY: &str = "(setsid sleep 1000 &); setsid sleep 1000 & slee
 
 /// The processes of [`FAMILY`]: the shell and three sleeps.
 pub(crate) const FAMILY_SIZE: usize = 4;
+
+/// An address that nobody else takes: each has a host of its own.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., process, part] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, 64 | process & 63, part, NEXT.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+}
 
 /// Whether a process runs; a zombie does not.
 pub(crate) fn runs(pid: u32) -> bool {

@@ -73,7 +73,11 @@ impl Chain {
         let owner = names.iter().find(|name| accounts.store(self.dir(), name) == store);
         match (owner, self.coordinator()) {
             (Some(owner), Some(held)) if held.node != *owner => {
-                self.ask_for_handover(&held.node, Some(owner)).await?;
+                match self.ask_for_handover(&held.node, Some(owner)).await {
+                    // Not now; it is asked again.
+                    Ok(()) | Err(LabError::Refused { .. }) => {}
+                    Err(error) => return Err(error),
+                }
                 self.settle().await;
                 Ok(())
             }
@@ -120,8 +124,8 @@ impl Chain {
     }
 }
 
-/// Until a point of the conversation comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Until a point of the conversation comes: longer than a dialect's own timers.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Some leases.
 const STOPPED_FOR: Duration = Duration::from_secs(2);
 /// Between two looks into the stores.

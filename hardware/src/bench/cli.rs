@@ -23,7 +23,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE.md")]
     pub doc: Option<PathBuf>,
     /// Where the other programs are [default: beside this one; under cargo they are built first]
-    #[arg(long, value_name = "DIR", env = "LINEKEEPER_BIN_DIR")]
+    #[arg(long, value_name = "DIR", env = crate::programs::BIN_DIR)]
     pub bin_dir: Option<PathBuf>,
 }
 

@@ -40,7 +40,7 @@ pub struct DrillsArgs {
     #[arg(long, value_name = "FILE.svg")]
     pub svg: Option<PathBuf>,
     /// Where the other programs are [default: beside this one; under cargo they are built first]
-    #[arg(long, value_name = "DIR", env = "LINEKEEPER_BIN_DIR")]
+    #[arg(long, value_name = "DIR", env = crate::programs::BIN_DIR)]
     pub bin_dir: Option<PathBuf>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use billing::numbered::frame::ANSWER_LEN;
+use failover_node::core::profile::Profile;
 use lab::drills::{Case, Outcome, Plan, missing};
 use lab::{Chain, LabReport, Programs, Settings, Spread, Timeline, session};
 
@@ -75,7 +76,9 @@ pub(crate) async fn drill(case: Case, plan: &Plan) -> Option<Outcome> {
         println!("skipped: needs root and iproute2, and here {need} is missing");
         return None;
     }
-    let _turn = Turn::take();
+    // What burns all cores disturbs others, and leases of milliseconds are disturbed by them.
+    let alone = case == Case::Busy || plan.profile == Profile::FAST;
+    let _turns = if alone { Turn::take_all().into() } else { vec![Turn::take()] };
     let outcome = lab::drills::run(case, plan, programs(), Timeline::default()).await.unwrap();
     println!(
         "{case}, {} nodes, {}: {}",

@@ -95,7 +95,7 @@ async fn o5_a_far_end_that_takes_nothing_keeps_no_answer() {
     let took = boottime() - begin;
     println!("answered {took:?} after it was asked, with what the terminal took meanwhile");
     // pyserial gives up after three.
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(bench.settings(), "115200");
     assert!(bench.arrived(data.len()).await == data, "and the data behind it is unharmed");
 }

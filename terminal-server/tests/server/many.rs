@@ -50,7 +50,8 @@ async fn one_listener_serves_many_lines_and_hello_names_the_line() {
 
 #[tokio::test]
 async fn a_broken_line_keeps_no_other_from_running_and_comes_when_it_can() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A host of its own, so that nobody else takes the port when it is free.
+    let taken = TcpListener::bind("127.77.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let absent = "[line.absent]\nserial = \"DIR/absent\"\n\
                   listen = [{ speech = \"raw\", address = \"127.0.0.1:0\" }]\n\
@@ -94,7 +95,8 @@ async fn a_broken_line_keeps_no_other_from_running_and_comes_when_it_can() {
 
 #[tokio::test]
 async fn a_daemon_that_can_listen_nowhere_does_not_start() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A host of its own, so that nobody else takes the port when it is free.
+    let taken = TcpListener::bind("127.77.0.1:0").unwrap();
     let many = Many::new(&bench("a", &taken.local_addr().unwrap().to_string()));
     let (code, said) = many.site.fails(&["--new-state"]).await;
     assert_eq!(code, Some(69));
