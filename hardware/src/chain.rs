@@ -85,7 +85,7 @@ impl Chain {
         write_key(&dir.path().join(KEY))?;
         let journal = dir.path().join(JOURNAL);
         fs::create_dir(&journal).doing(|| format!("make {}", journal.display()))?;
-        let far = FarEnd::lay(&settings.wire, settings.line, dir.path(), &timeline).await?;
+        let far = FarEnd::lay(&settings, dir.path(), &timeline).await?;
         let nodes = (0..settings.nodes).map(|index| Node { name: node_name(index), process: None });
         let (place, network) = match settings.ground {
             Ground::Loopback => (Place::choose()?, None),
@@ -108,6 +108,11 @@ impl Chain {
             dir,
             settings,
         })
+    }
+
+    /// Bytes that were lost on the cable; see [`Settings::overruns`].
+    pub fn overrun(&self) -> u64 {
+        self.far.overrun()
     }
 
     /// Starts the terminal server and waits until it is ready.

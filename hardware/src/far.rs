@@ -5,13 +5,13 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use billing_sim::{EVENT_QUEUE, Event, Options, Report, Shutdown, exchange};
 use rustix::fs::{Mode, OFlags};
-use sys::{Cable, CablePace, LineSettings, SerialPort, boottime};
+use sys::{Cable, CableCounters, CablePace, LineSettings, PtyError, SerialPort, boottime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,8 @@ impl Wire {
 pub(crate) struct FarEnd {
     /// The port for the terminal server.
     near: PathBuf,
+    /// Of the lab's own cable.
+    counters: Option<Arc<CableCounters>>,
     thread: Option<JoinHandle<()>>,
     begin: Option<oneshot::Sender<Begin>>,
     report: Option<oneshot::Receiver<Result<Verdict>>>,
@@ -79,6 +81,9 @@ pub(crate) enum Verdict {
     Dialect(exchange::report::Report),
 }
 
+/// What is known of the wire once it lies: its counters, if it is the lab's own.
+type Laid = Option<Arc<CableCounters>>;
+
 /// What the thread is given.
 struct Job {
     far: PathBuf,
@@ -91,12 +96,8 @@ struct Job {
 
 impl FarEnd {
     /// Lays the wire; nothing is sent yet. Links and logs go into `dir`.
-    pub(crate) async fn lay(
-        wire: &Wire,
-        line: LineSettings,
-        dir: &Path,
-        timeline: &Timeline,
-    ) -> Result<Self> {
+    pub(crate) async fn lay(settings: &Settings, dir: &Path, timeline: &Timeline) -> Result<Self> {
+        let Settings { wire, line, overruns, .. } = settings;
         let (near, far) = match wire {
             Wire::Serial { near, far } => (near.clone(), far.clone()),
             Wire::Cable | Wire::Socat => (dir.join(NEAR), dir.join(FAR)),
@@ -110,20 +111,21 @@ impl FarEnd {
         let (shutdown, unplug) = (Shutdown::default(), CancellationToken::new());
         let job = Job {
             far,
-            line,
+            line: *line,
             begin: begins,
             report: reports,
             shutdown: shutdown.clone(),
             unplug: unplug.clone(),
         };
-        let cable = (*wire == Wire::Cable).then(|| near.clone());
+        let cable = (*wire == Wire::Cable).then(|| (near.clone(), *overruns));
         let (laid, is_laid) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("far end".to_owned())
-            .spawn(move || work(job, cable.as_deref(), laid))
+            .spawn(move || work(job, cable, laid))
             .doing(|| "start a thread".to_owned())?;
-        let far_end = Self {
+        let mut far_end = Self {
             near,
+            counters: None,
             thread: Some(thread),
             begin: Some(begin),
             report: Some(report),
@@ -133,13 +135,18 @@ impl FarEnd {
             _socat: socat,
         };
         let died = || LabError::Line("the cable's thread has died".to_owned());
-        is_laid.await.map_err(|_| died())??;
+        far_end.counters = is_laid.await.map_err(|_| died())??;
         Ok(far_end)
     }
 
     /// The port for the terminal server.
     pub(crate) fn near(&self) -> &Path {
         &self.near
+    }
+
+    /// Bytes that were lost on the lab's own cable.
+    pub(crate) fn overrun(&self) -> u64 {
+        self.counters.as_ref().map_or(0, |counters| counters.lost())
     }
 
     /// The billing system begins to send; what happens goes into the timeline.
@@ -221,7 +228,7 @@ impl Drop for FarEnd {
 }
 
 /// The thread.
-fn work(job: Job, cable: Option<&Path>, laid: oneshot::Sender<Result<()>>) {
+fn work(job: Job, cable: Option<(PathBuf, bool)>, laid: oneshot::Sender<Result<Laid>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -232,12 +239,15 @@ fn work(job: Job, cable: Option<&Path>, laid: oneshot::Sender<Result<()>>) {
     };
     runtime.block_on(async {
         let pace = CablePace { a_to_b: Some(job.line), b_to_a: Some(job.line) };
-        let cable = cable.map(|near| Cable::open(Some(near), Some(&job.far), pace)).transpose();
-        let cable = match cable {
+        let cable = cable.map(|(near, overruns)| {
+            let cable = Cable::open(Some(&near), Some(&job.far), pace)?;
+            Ok::<_, PtyError>(if overruns { cable.without_flow_control() } else { cable })
+        });
+        let cable = match cable.transpose() {
             Ok(cable) => cable,
             Err(error) => return drop(laid.send(Err(LabError::Line(error.to_string())))),
         };
-        let unplug = job.unplug.clone();
+        let (unplug, counters) = (job.unplug.clone(), cable.as_ref().map(Cable::counters));
         // Before anybody hears that the wire is laid, so that its first byte finds it there.
         let relay = async move {
             match cable {
@@ -245,7 +255,7 @@ fn work(job: Job, cable: Option<&Path>, laid: oneshot::Sender<Result<()>>) {
                 None => Ok(()),
             }
         };
-        let _ = laid.send(Ok(()));
+        let _ = laid.send(Ok(counters));
         let (relayed, ()) = tokio::join!(relay, bill(job));
         if let Err(error) = relayed {
             eprintln!("lab: the cable failed: {error}");

@@ -28,6 +28,9 @@ pub struct Settings {
     pub seed: u64,
     /// What joins the terminal server to the billing system.
     pub wire: Wire,
+    /// Whether the terminal server's end of the lab's own cable is without flow control: what comes
+    /// while nobody reads and the kernel has no room is lost.
+    pub overruns: bool,
     /// What the payloads do wrong.
     pub misdeeds: Misdeeds,
     /// Further arguments for every node, before its payload.
@@ -59,6 +62,7 @@ impl Default for Settings {
             interval: Duration::from_millis(100),
             seed: 1,
             wire: Wire::default(),
+            overruns: false,
             misdeeds: Misdeeds::default(),
             node_arguments: Vec::new(),
             node_tables: String::new(),

@@ -358,7 +358,6 @@ mod tests {
         cable.run(work).await.unwrap();
         // 5760 characters at 115200 take half a second. Early is wrong, late is a busy machine.
         assert!(took >= Duration::from_micros(499_900), "{took:?}");
-        assert!(took < Duration::from_millis(900), "{took:?}");
     }
 
     #[tokio::test]
@@ -372,7 +371,6 @@ mod tests {
                 receive(&mut b, 1).await;
                 let took = boottime() - start;
                 assert!(took >= Duration::from_millis(33), "{took:?}");
-                assert!(took < Duration::from_millis(150), "{took:?}");
                 tokio::time::sleep(Duration::from_millis(60)).await;
             }
         };

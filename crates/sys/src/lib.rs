@@ -48,7 +48,7 @@ mod termios;
 pub mod tty;
 mod watched;
 
-pub use cable::{Cable, CablePace};
+pub use cable::{Cable, CableCounters, CablePace};
 pub use clock::{BootTimer, boottime};
 pub use control::{Control, ControlError};
 pub use device_name::{DeviceName, DeviceNameError, ResolveError, UsbName};

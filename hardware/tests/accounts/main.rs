@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod common;
+mod flow;
 mod long;
 mod points;
 mod rates;
