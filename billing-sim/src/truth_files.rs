@@ -38,7 +38,9 @@ pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
     let mut streams: Vec<Option<String>> = Vec::new();
     let mut texts = BTreeMap::new();
     for (index, (row, text)) in rows.into_iter().enumerate() {
-        if row.kept_in.as_deref().is_some_and(|kept_in| kept_in != "in") {
+        let is_other = row.kept_in.as_deref().is_some_and(|kept_in| kept_in != "in");
+        // Part of a line, and what came again: nobody acts on it.
+        if is_other || row.state.as_deref() == Some("kept") {
             continue;
         }
         let stream = match streams.iter().position(|stream| *stream == row.incarnation) {
@@ -59,6 +61,7 @@ pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
 struct Row {
     #[serde(rename = "box")]
     kept_in: Option<String>,
+    state: Option<String>,
     incarnation: Option<String>,
     start: Option<u64>,
     record: Option<String>,
@@ -113,6 +116,7 @@ mod tests {
             "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":10,\"record\":\"a\"}\n\n\
              {\"box\":\"out\",\"key\":\"k\"}\n\
+             {\"box\":\"in\",\"state\":\"kept\",\"incarnation\":\"7\",\"start\":15,\"record\":\"x\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
              {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n",
         );

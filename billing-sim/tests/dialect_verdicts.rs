@@ -155,10 +155,29 @@ fn a_charge_posted_twice_under_its_number_is_found_even_if_the_billing_system_di
     for event in [posted(1, "a"), posted(2, "b"), posted(1, "a"), posted(3, "b")] {
         judge.handle_event(&event, Duration::ZERO);
     }
-    judge.handle_end(&Truth::default(), End::Done);
+    judge.handle_end(&Truth::default(), &|_| false, End::Done);
     let found: Vec<_> =
         std::iter::from_fn(|| judge.poll_finding()).map(|finding| finding.verdict).collect();
     assert_eq!(found, [Verdict::DuplicatePosted, Verdict::DoubleContent]);
+}
+
+/// Nothing on such a line shows it: half of one record and the rest of a later one fit the layout.
+#[test]
+fn a_record_made_of_two_is_found_in_the_store() {
+    let mut scenario = Scenario::new("cdr");
+    scenario.load.count = Some(5);
+    let spliced = |truth: &mut Truth| {
+        let records = taken(truth);
+        let rest = records.remove(3);
+        records[2] = [&records[2][..28], &rest[28..]].concat().into();
+    };
+    let verdicts = play_compared(&scenario, spliced).report.outcome.verdicts;
+    assert_eq!(verdicts, [(Verdict::Interleave, 1), (Verdict::Lost, 2)].into_iter().collect());
+    // Titles are the exchange's own, whatever the gateway took them for.
+    scenario.settings = vec![("layout".to_owned(), "kx".to_owned())];
+    let titled = |truth: &mut Truth| taken(truth).extend(["PAGE 1", "PAGE 2"].map(Bytes::from));
+    let verdicts = play_compared(&scenario, titled).report.outcome.verdicts;
+    assert_eq!(verdicts, [(Verdict::Interleave, 1)].into_iter().collect());
 }
 
 #[test]

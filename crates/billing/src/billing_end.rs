@@ -52,6 +52,10 @@ pub trait BillingEnd: Send {
 
     /// Whether the link is up. `None`: the dialect can't tell.
     fn is_link_up(&self) -> Option<bool>;
+
+    /// Whether it may have sent a record with this text that is no item of the load: one that keeps
+    /// the link, a title. What a gateway has taken and is neither, nobody has sent.
+    fn is_own(&self, text: &[u8]) -> bool;
 }
 
 /// What a billing system sees and does, for the judge.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use billing_sim::exchange::report::Report;
 use bytes::Bytes;
 use failover_node::billing::store::listing::{Filter, InRow, Page};
-use failover_node::billing::store::{OutState, SqliteStore, StoreError};
+use failover_node::billing::store::{InState, OutState, SqliteStore, StoreError};
 use serde::Serialize;
 
 use crate::error::{LabError, Result};
@@ -93,7 +93,8 @@ pub(crate) fn done(stores: &[PathBuf], charges: bool) -> Result<u64> {
 
 /// The texts of the records that the gateways have taken, each once, in the order of the line.
 pub(crate) fn records(stores: &[PathBuf]) -> Result<Vec<Bytes>> {
-    Ok(inbox_once(stores)?.into_values().map(|row| Bytes::from(row.text)).collect())
+    let rows = inbox_once(stores)?.into_values().filter(|row| row.state != InState::Kept);
+    Ok(rows.map(|row| Bytes::from(row.text)).collect())
 }
 
 /// Each record once, by its name for good: two nodes may both have taken one whose

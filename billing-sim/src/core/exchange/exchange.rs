@@ -217,7 +217,7 @@ impl Exchange {
     /// the last of them.
     pub fn compare(&mut self, truth: &Truth, now: Duration) {
         let Phase::Done { why, .. } = self.phase else { return };
-        self.judge.handle_end(truth, why);
+        self.judge.handle_end(truth, &|text| self.end.is_own(text), why);
         self.collect_findings(now);
         self.note(What::Ended { why }, now);
     }

@@ -132,7 +132,8 @@ impl Judge {
     }
 
     /// The run is over: what is not settled is lost, and what passed is compared with `truth`.
-    pub fn handle_end(&mut self, truth: &Truth, why: End) {
+    /// `is_own` knows the records of the billing system that are no items.
+    pub fn handle_end(&mut self, truth: &Truth, is_own: &dyn Fn(&[u8]) -> bool, why: End) {
         if why == End::Stopped {
             // Whoever stops a run takes back what has not gone out.
             self.items.retain(|item| item.sent.is_some() || item.state != State::Waiting);
@@ -143,7 +144,7 @@ impl Judge {
             }
         }
         let findings = match &truth.records {
-            Some(records) => truth::records(&self.items, records),
+            Some(records) => truth::records(&self.items, records, is_own),
             None => truth::unsettled(&self.items),
         };
         for finding in findings {

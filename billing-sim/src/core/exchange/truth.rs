@@ -12,8 +12,8 @@ use super::verdict::Verdict;
 pub struct Truth {
     /// Contents of the charges that the gateway was to post, each as often as it was wanted.
     pub charges: Option<Vec<Bytes>>,
-    /// Texts of the records that the gateway has taken, in the order in which it took them. Records
-    /// that are no items of the load, such as those that keep the link, count for nothing.
+    /// Texts of the records that the gateway has taken for a handler, in the order in which it took
+    /// them. The billing system's own that are no items of the load count for nothing.
     pub records: Option<Vec<Bytes>>,
 }
 
@@ -44,8 +44,9 @@ pub fn charges(wanted: &[Bytes], posted: &[Posted]) -> Vec<Finding> {
 }
 
 /// What is wrong with the `records` that the gateway has taken, if `items` were sent. An item that
-/// its sender gave up may have been taken or not.
-pub fn records(items: &[Item], records: &[Bytes]) -> Vec<Finding> {
+/// its sender gave up may have been taken or not. One that is neither an item nor the billing
+/// system's own was made of others, or of what was left of one.
+pub fn records(items: &[Item], records: &[Bytes], is_own: &dyn Fn(&[u8]) -> bool) -> Vec<Finding> {
     let mut sums: BTreeMap<&Bytes, Sum> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
         let sum = sums.entry(&item.text).or_default();
@@ -56,15 +57,20 @@ pub fn records(items: &[Item], records: &[Bytes]) -> Vec<Finding> {
         sum.places.push(index);
     }
     // An item sent later that was taken earlier: the nth of the same text is the nth of its items.
-    let mut places = Vec::new();
+    let (mut places, mut findings) = (Vec::new(), Vec::new());
     for text in records {
-        let Some(sum) = sums.get_mut(text) else { continue };
+        let Some(sum) = sums.get_mut(text) else {
+            if !is_own(text) {
+                let detail = format!("taken, and nobody sent it: \"{}\"", text.escape_ascii());
+                findings.push(Finding { verdict: Verdict::Interleave, count: 1, detail });
+            }
+            continue;
+        };
         if let Some(place) = sum.places.get(sum.taken) {
             places.push(*place);
         }
         sum.taken += 1;
     }
-    let mut findings = Vec::new();
     for (text, Sum { must, may, taken, .. }) in &sums {
         let text = text.escape_ascii();
         let (verdict, count) = if taken < must {
@@ -166,8 +172,9 @@ mod tests {
             ("c", Waiting),
             ("d", Confirmed),
         ]);
+        let is_own = |text: &[u8]| text == b"LS";
         for good in [&["a", "LS", "a", "c", "d"][..], &["a", "b", "a", "c", "d"]] {
-            assert_eq!(records(&sent, &texts(good)), [], "{good:?}");
+            assert_eq!(records(&sent, &texts(good), &is_own), [], "{good:?}");
         }
         for (bad, expected) in [
             (&["a", "c", "d"][..], (Verdict::Lost, 1)),
@@ -175,8 +182,9 @@ mod tests {
             (&["a", "b", "b", "a", "c", "d"], (Verdict::DuplicatePosted, 1)),
             (&["a", "a", "a", "c", "d"], (Verdict::DuplicatePosted, 1)),
             (&["a", "a", "d", "c"], (Verdict::Reordered, 1)),
+            (&["a", "a", "LScd", "c", "d"], (Verdict::Interleave, 1)),
         ] {
-            assert_eq!(verdicts(&records(&sent, &texts(bad))), [expected], "{bad:?}");
+            assert_eq!(verdicts(&records(&sent, &texts(bad), &is_own)), [expected], "{bad:?}");
         }
         let found =
             unsettled(&items(&[("a", Waiting), ("b", Waiting), ("c", GivenUp), ("d", Waiting)]));

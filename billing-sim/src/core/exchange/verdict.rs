@@ -23,7 +23,8 @@ pub enum Verdict {
     Gap,
     /// A number that belongs to another content.
     SeqConflict,
-    /// A record that began inside another one: two writers.
+    /// A record that began inside another one: two writers. Or one that the gateway has taken and
+    /// nobody has sent.
     Interleave,
     /// Bytes that make no record: a torn one, or noise.
     Partial,
@@ -97,7 +98,7 @@ impl Verdict {
             Self::Reordered => "out of order",
             Self::Gap => "numbers left out",
             Self::SeqConflict => "a number that belongs to another content",
-            Self::Interleave => "a record begun inside another one",
+            Self::Interleave => "a record begun inside another one, or taken and never sent",
             Self::Partial => "bytes that make no record",
             Self::BadCheck => "records whose check is wrong",
             Self::AckReplayedAcrossTakeover => "an old answer asked for as if it were a new one",

@@ -328,6 +328,11 @@ impl BillingEnd for Billing {
     fn is_link_up(&self) -> Option<bool> {
         if self.settings.logon.is_some() { Some(self.is_logged_on) } else { self.is_up }
     }
+
+    fn is_own(&self, text: &[u8]) -> bool {
+        let id = self.settings.logon.as_ref().map(String::as_bytes);
+        id.is_some_and(|id| text == b"LF" || text.strip_prefix(b"LO ") == Some(id))
+    }
 }
 
 /// Commands waiting: more than a long run needs, and a bound on what a wrong one takes.

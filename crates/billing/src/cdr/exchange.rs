@@ -203,6 +203,15 @@ impl BillingEnd for Exchange {
     fn is_link_up(&self) -> Option<bool> {
         None
     }
+
+    /// A title of a page that was printed.
+    fn is_own(&self, text: &[u8]) -> bool {
+        let Some(page) = &self.layout.page else { return false };
+        let number = str::from_utf8(text).ok().and_then(|text| text.strip_prefix("PAGE "));
+        let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+        let is_title = |line| page.title_line(line, number).as_bytes() == text;
+        number <= self.page && (0..page.header).any(is_title)
+    }
 }
 
 const XON: u8 = 0x11;
@@ -298,6 +307,11 @@ mod tests {
         assert_eq!(all[0], "CALL RECORDS\r\n");
         assert_eq!(all[63..67], ["\r\n", "\r\n", "\r\n", "CALL RECORDS\r\n"]);
         assert_eq!(all[67], "PAGE 2\r\n");
+        for (at, line) in all.iter().enumerate().filter(|(_, line)| line.len() > 2) {
+            let is_title = at < 3 || (66..69).contains(&at);
+            assert_eq!(exchange.is_own(&line[..line.len() - 2]), is_title, "{line:?}");
+        }
+        assert!(!exchange.is_own(b"PAGE 3"));
     }
 
     #[test]

@@ -36,6 +36,13 @@ pub fn guest(seed: u64, stay: u64) -> Guest {
     Guest { room: room(seed, stay), reservation, name }
 }
 
+/// The guest of a stay as told in a resync.
+pub fn told(seed: u64, stay: u64) -> Bytes {
+    let Guest { room, reservation, name } = guest(seed, stay);
+    let record = Composer::new(GI).field("RN", room).field("G#", reservation.to_string());
+    record.field("GN", name).field("SF", "").finish()
+}
+
 /// Charge number `n` of a gateway's load. Its key is `c` and eight digits.
 pub fn charge(seed: u64, n: u64) -> Charge {
     let random = mix(seed, n, 10);

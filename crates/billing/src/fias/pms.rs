@@ -352,6 +352,15 @@ impl BillingEnd for Pms {
     fn is_link_up(&self) -> Option<bool> {
         Some(self.state == State::Alive)
     }
+
+    fn is_own(&self, text: &[u8]) -> bool {
+        match Record::read(text).map(|record| record.kind()) {
+            Some("PA" | "PL") => true,
+            Some("GI") => (0..GUESTS).any(|stay| generate::told(self.seed, stay) == text),
+            Some("LS" | "LA" | "LE" | "NS" | "NE" | "DS" | "DE") => record::is_plain(text),
+            _ => false,
+        }
+    }
 }
 
 /// Items of the load that may wait.

@@ -106,6 +106,16 @@ pub fn plain(kind: &str, at: Civil) -> Bytes {
     Composer::new(kind).at(at).finish()
 }
 
+/// Whether a text is such a one.
+pub fn is_plain(text: &[u8]) -> bool {
+    let is_like = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b'?' => byte.is_ascii_uppercase(),
+        form => byte == form,
+    };
+    text.len() == PLAIN.len() && text.iter().zip(PLAIN).all(is_like)
+}
+
 /// `LD`: the description of the link begins.
 pub fn description(at: Civil, version: &str, interface: &str) -> Bytes {
     Composer::new("LD").at(at).field("V#", version).field("IF", interface).finish()
@@ -219,6 +229,9 @@ pub const DESCRIBED: [(&str, &str); 10] = [
     ("PL", "WSSORNG#GNDATIP#"),
     ("PA", "RNASCTDATIP#WSSO"),
 ];
+
+/// The form of [`plain`].
+const PLAIN: &[u8; 21] = b"??|DA000000|TI000000|";
 
 #[cfg(test)]
 mod tests {

@@ -179,4 +179,9 @@ impl BillingEnd for Billing {
     fn is_link_up(&self) -> Option<bool> {
         self.is_up
     }
+
+    /// It only receives.
+    fn is_own(&self, _text: &[u8]) -> bool {
+        false
+    }
 }

@@ -159,10 +159,7 @@ impl Pms {
         let at = self.wall.show(self.now);
         self.queue_answer(record::plain("DS", at));
         for stay in 0..GUESTS {
-            let posting::Guest { room, reservation, name } = generate::guest(self.seed, stay);
-            let guest = record::Composer::new("GI").field("RN", room);
-            let guest = guest.field("G#", reservation.to_string()).field("GN", name);
-            self.queue_answer(guest.field("SF", "").finish());
+            self.queue_answer(generate::told(self.seed, stay));
         }
         self.queue_answer(record::plain("DE", at));
     }

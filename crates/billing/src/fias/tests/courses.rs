@@ -136,6 +136,23 @@ fn while_the_other_end_tells_its_guests_nothing_is_sent() {
 }
 
 #[test]
+fn the_billing_system_knows_its_own_records_from_its_items() {
+    let mut bench = PmsBench::alive();
+    let mut said = bench.hears(&frame("DR|DA180618|TI123501|"));
+    for _ in 0..7 {
+        let answer = said.strip_prefix(ACK).unwrap_or(&said);
+        let text = &answer[1..answer.len() - 2];
+        assert!(bench.pms.is_own(text), "{}", text.escape_ascii());
+        said = bench.hears(ACK);
+    }
+    assert_eq!(said, b"");
+    for text in [&generate::item(1, 1)[..], b"NS|DA180618|TI12|DA180618|TI123501|", b"GI|"] {
+        assert!(!bench.pms.is_own(text), "{}", text.escape_ascii());
+    }
+    assert!(bench.pms.is_own(b"NE|DA180618|TI123501|"));
+}
+
+#[test]
 fn an_inquiry_finds_guests_who_may_then_be_charged() {
     let mut bench = PmsBench::alive();
     let Guest { room, reservation, name } = generate::guest(1, 0);
