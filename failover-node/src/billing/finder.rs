@@ -24,11 +24,26 @@ pub struct Found {
     pub holder: Option<String>,
 }
 
-/// Asks the node for its line with a store: the one named, or the only one.
+/// Which lines are meant when none is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that have a store.
+    Store,
+    /// Those that post charges.
+    Posting,
+}
+
+impl Wanted {
+    fn fits(self, report: &LineReport) -> bool {
+        report.store.is_some() && (self == Self::Store || report.posts)
+    }
+}
+
+/// Asks the node for its line of this kind: the one named, or the only one.
 ///
 /// # Errors
 /// No node answers; no line, or more than one, is meant.
-pub fn find(socket: &SocketArgs, line: Option<&Name>) -> Result<Found, Failure> {
+pub fn find(socket: &SocketArgs, line: Option<&Name>, wanted: Wanted) -> Result<Found, Failure> {
     let answer = daemon::status::request(&socket.path(), PROGRAM, &json!({"command": "status"}));
     let answer = answer.map_err(|error| {
         let message =
@@ -36,22 +51,27 @@ pub fn find(socket: &SocketArgs, line: Option<&Name>) -> Result<Found, Failure> 
         Failure::new((&error).into(), message)
     })?;
     let report: NodeReport = serde_json::from_value(answer).or_exit(Exit::Protocol)?;
-    choose(&report.lines, line)
+    choose(&report.lines, line, wanted)
 }
 
-fn choose(lines: &[LineReport], line: Option<&Name>) -> Result<Found, Failure> {
+fn choose(lines: &[LineReport], line: Option<&Name>, wanted: Wanted) -> Result<Found, Failure> {
     let usage = |message: String| Err(Failure::new(Exit::Usage, message));
     let named = |report: &&LineReport| line.is_none_or(|line| line.as_str() == report.line);
-    let with_store: Vec<_> =
-        lines.iter().filter(named).filter(|report| report.store.is_some()).collect();
+    let fitting: Vec<_> = lines.iter().filter(named).filter(|report| wanted.fits(report)).collect();
     let names = |lines: &[&LineReport]| {
         lines.iter().map(|report| report.line.as_str()).collect::<Vec<_>>().join(", ")
     };
-    match (&with_store[..], line) {
+    match (&fitting[..], line) {
         ([report], _) => found(report),
         ([], Some(line)) if !lines.iter().any(|report| report.line == line.as_str()) => {
             let all = names(&lines.iter().collect::<Vec<_>>());
             usage(format!("this node has no line {line}; it has {all}"))
+        }
+        ([], Some(line)) if wanted == Wanted::Posting => {
+            usage(format!("line {line} posts no charges: `fias` and `hx` do"))
+        }
+        ([], None) if wanted == Wanted::Posting => {
+            usage("no line of this node posts charges: `fias` and `hx` do".to_owned())
         }
         ([], _) => usage("no line of this node has a `billing` payload with a store".to_owned()),
         (several, _) => usage(format!("say which line by --line: {}", names(several))),
@@ -96,21 +116,40 @@ mod tests {
             held: Some("7.2".into()),
             lease_left_ms: None,
             store: store.map(Into::into),
+            posts: false,
         }
     }
 
     #[test]
     fn the_only_line_with_a_store_is_meant() {
         let lines = [line("pms", Some("/s")), line("door", None)];
-        let found = choose(&lines, None).unwrap();
+        let found = choose(&lines, None, Wanted::Store).unwrap();
         assert_eq!((found.line.as_str(), found.held), ("pms", Some(Epoch::new(7, 2))));
         assert_eq!(found.holder.as_deref(), Some("b"));
         let door = "door".parse().unwrap();
-        let error = choose(&lines, Some(&door)).unwrap_err();
+        let error = choose(&lines, Some(&door), Wanted::Store).unwrap_err();
         assert!(error.message.contains("no line of this node has a `billing`"), "{error}");
-        let error = choose(&lines, Some(&"x".parse().unwrap())).unwrap_err();
+        let error = choose(&lines, Some(&"x".parse().unwrap()), Wanted::Store).unwrap_err();
         assert_eq!(error.message, "this node has no line x; it has pms, door");
-        let error = choose(&[line("a", Some("/s")), line("b", Some("/s"))], None).unwrap_err();
+        let error = choose(&[line("a", Some("/s")), line("b", Some("/s"))], None, Wanted::Store)
+            .unwrap_err();
         assert_eq!(error.message, "say which line by --line: a, b");
+    }
+
+    #[test]
+    fn a_charge_is_for_the_only_line_that_posts() {
+        let (calls, taps) = (line("calls", Some("/s")), line("taps", Some("/s")));
+        let pms = LineReport { posts: true, ..line("pms", Some("/s")) };
+        let choose = |lines: &[LineReport], line: Option<&str>| {
+            let line = line.map(|line| line.parse().unwrap());
+            choose(lines, line.as_ref(), Wanted::Posting)
+        };
+        let lines = [calls.clone(), pms, taps];
+        assert_eq!(choose(&lines, None).unwrap().line.as_str(), "pms");
+        let error = choose(&lines, Some("taps")).unwrap_err();
+        assert_eq!(error.message, "line taps posts no charges: `fias` and `hx` do");
+        assert_eq!(error.exit, Exit::Usage);
+        let error = choose(&[calls], None).unwrap_err();
+        assert_eq!(error.message, "no line of this node posts charges: `fias` and `hx` do");
     }
 }

@@ -248,10 +248,14 @@ fn print_on(output: OwnedFd) -> io::Result<Kind> {
     let (sender, printed) = mpsc::channel(1);
     let mut output = std::fs::File::from(output);
     std::thread::Builder::new().name("printer".to_owned()).spawn(move || {
+        // What was written last may be the torn line of a predecessor that was killed.
+        let mut is_torn = true;
         while let Some(batch) = batches.blocking_recv() {
             let ids = batch.iter().map(|task| task.id).collect();
-            let text: String = batch.into_iter().map(|task| task.json + "\n").collect();
+            let begin = if is_torn { "\n" } else { "" }.to_owned();
+            let text = batch.into_iter().fold(begin, |text, task| text + &task.json + "\n");
             let result = output.write_all(text.as_bytes()).map(|()| ids);
+            is_torn = result.is_err();
             if sender.blocking_send(result).is_err() {
                 return;
             }
@@ -347,9 +351,12 @@ mod tests {
         handler.give(tasks([1, 2]));
         let done = |id| Said::Done { id, reply: Reply::Ok };
         assert_eq!(said(&mut handler, 2).await, [done(1), done(2)]);
-        let mut text = [0; 18];
+        handler.give(tasks([3]));
+        assert_eq!(said(&mut handler, 1).await, [done(3)]);
+        let mut text = [0; 28];
         reader.read_exact(&mut text).unwrap();
-        assert_eq!(std::str::from_utf8(&text), Ok("{\"id\":1}\n{\"id\":2}\n"));
+        let expected = "\n{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n";
+        assert_eq!(std::str::from_utf8(&text), Ok(expected), "an empty line ends a torn one");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use wire::{Frame, Grant};
 
 use super::note;
 use super::session::{Misplaced, Session};
-use super::store::{Done, Standing, Store, StoreError, Tenure, Waiting};
+use super::store::{Done, Handling, Standing, Store, StoreError, Tenure, Tidied, Waiting};
 
 /// The payload of one grant, but for its pipes, clocks and handler.
 ///
@@ -17,8 +17,8 @@ use super::store::{Done, Standing, Store, StoreError, Tenure, Waiting};
 pub struct Payload<S> {
     session: Session,
     store: S,
-    /// A command is answered by a handler; else by the gateway itself.
-    has_handler: bool,
+    /// Who replies to a command.
+    handling: Handling,
     /// Written down and not committed.
     writes: Vec<Write>,
     /// There may be rows for the handler.
@@ -50,7 +50,6 @@ impl<S: Store> Payload<S> {
         mut store: S,
         tenure: &Tenure,
         grant: &Grant,
-        has_handler: bool,
         (wall, now): (WallClock, Duration),
     ) -> Result<(Self, Standing, bool), StoreError> {
         let standing = store.begin(tenure)?;
@@ -65,7 +64,7 @@ impl<S: Store> Payload<S> {
         let payload = Self {
             session: Session::new(dialect.name(), grant, dialect.gateway(resume, now)),
             store,
-            has_handler,
+            handling: tenure.handling,
             writes: Vec::new(),
             rows: true,
             charges: dialect.posts(),
@@ -88,25 +87,14 @@ impl<S: Store> Payload<S> {
         self.session.handle_frame(frame, now)
     }
 
-    /// The handler is done with rows; those of commands come with their number.
+    /// The handler is done with rows; those of commands come with its reply.
     ///
     /// # Errors
     /// The store refuses.
-    pub fn handle_done(
-        &mut self,
-        done: &[(u64, Reply, Option<u64>)],
-        now: Duration,
-    ) -> Result<(), StoreError> {
-        let row = |&(row, reply, number): &(u64, Reply, Option<u64>)| Done {
-            row,
-            reply: number.map(|_| reply),
-        };
-        self.store.handled(&done.iter().map(row).collect::<Vec<_>>())?;
-        for &(_, reply, number) in done {
-            if let Some(number) = number {
-                self.session.gateway().handle_reply(number, reply, now);
-            }
-        }
+    pub fn handle_done(&mut self, done: &[Done]) -> Result<(), StoreError> {
+        self.store.handled(done)?;
+        // Whether one of them is the command whose reply is awaited, the store knows: numbers come again.
+        self.sought = None;
         Ok(())
     }
 
@@ -168,7 +156,7 @@ impl<S: Store> Payload<S> {
     ///
     /// # Errors
     /// The store can't be written.
-    pub fn tidy(&mut self, retain: Duration) -> Result<bool, StoreError> {
+    pub fn tidy(&mut self, retain: Duration) -> Result<Tidied, StoreError> {
         self.store.tidy(retain)
     }
 
@@ -185,8 +173,7 @@ impl<S: Store> Payload<S> {
         Ok(self.charges)
     }
 
-    /// Gives the gateway a reply that is there already: no handler replies, or the one of an
-    /// earlier grant has.
+    /// Gives the gateway the reply that it awaits, if it is there.
     fn offer_reply(&mut self, now: Duration) -> Result<bool, StoreError> {
         let awaited = self.session.gateway().awaits_reply();
         if awaited == self.sought {
@@ -194,9 +181,9 @@ impl<S: Store> Payload<S> {
         }
         self.sought = awaited;
         let Some(number) = awaited else { return Ok(false) };
-        let reply = match self.has_handler {
-            false => Some(Reply::Ok),
-            true => self.store.reply_to(number)?,
+        let reply = match self.handling {
+            Handling::Nobody => Some(Reply::Ok),
+            Handling::Records | Handling::Commands => self.store.reply_to(number)?,
         };
         if let Some(reply) = reply {
             self.session.gateway().handle_reply(number, reply, now);

@@ -51,13 +51,18 @@ pub fn run(args: &PostArgs) -> Result<ExitCode, Failure> {
 /// The store and under what it is written: the one named, or that of the line which this node leads.
 fn open(args: &PostArgs) -> Result<(SqliteStore, Counter), Failure> {
     if let (Some(file), Some(line)) = (&args.store, &args.line) {
-        let counter = Counter { line: line.clone(), epoch: None };
-        return Ok((SqliteStore::open(file)?, counter));
+        let store = SqliteStore::open_existing(file)?;
+        store.expect_line(line)?;
+        return Ok((store, Counter { line: line.clone(), epoch: None }));
     }
-    let found = finder::find(&args.socket, args.line.as_ref())?;
+    let found = finder::find(&args.socket, args.line.as_ref(), finder::Wanted::Posting)?;
     let Some(epoch) = found.held else { return Err(elsewhere(&found)) };
+    if !found.store.exists() {
+        let message = format!("the gateway of line {} has not begun yet: try again", found.line);
+        return Err(Failure::new(Exit::TemporaryFailure, message));
+    }
     let counter = Counter { line: found.line, epoch: Some(epoch) };
-    Ok((SqliteStore::open(&found.store)?, counter))
+    Ok((SqliteStore::open_existing(&found.store)?, counter))
 }
 
 /// This node does not lead; who does.

@@ -15,7 +15,7 @@ use super::notices;
 use super::options::{HandlerOptions, Job};
 use super::payload::{Payload, Step};
 use super::pipes::{Inlet, Outlet};
-use super::store::{SqliteStore, Tenure, Waiting};
+use super::store::{Done, Handling, SqliteStore, StoreError, Tenure, Tidied, Waiting};
 use super::wall::{WALL_INTERVAL, wall_clock};
 use crate::component::exec::{ENV_LINE, ENV_NODE, ENV_OUTPUT};
 
@@ -80,10 +80,16 @@ struct Process {
     line: String,
     /// The handler has these rows and has not dealt with them, each with its record's number.
     batch: BTreeMap<u64, Option<u64>>,
+    /// When it got them, until that was long ago and was said.
+    given_at: Option<Duration>,
+    /// Rows up to this are given one by one: it failed, and what is behind it waits for it.
+    single_to: u64,
     look_at: Duration,
     tidy_at: Duration,
     wall_at: Duration,
     retain: Duration,
+    /// That nothing is forgotten was said.
+    has_leapt: bool,
 }
 
 impl Process {
@@ -92,22 +98,22 @@ impl Process {
         let line = environment(ENV_LINE).or_exit(Exit::Usage)?;
         let node = environment(ENV_NODE).or_exit(Exit::Usage)?;
         let store = SqliteStore::open(&job.store)?;
+        let output = match job.handler {
+            HandlerOptions::Stdout => Some(node_output().or_exit(Exit::OsError)?),
+            _ => None,
+        };
+        let handler = Handler::new(&job.handler, output).or_exit(Exit::OsError)?;
         let tenure = Tenure {
             line: line.parse().or_exit(Exit::Usage)?,
             epoch: grant.epoch,
             incarnation: grant.incarnation,
             node: node.parse().or_exit(Exit::Usage)?,
             shared: job.shared,
+            handling: Handling::of(dialect, handler.takes_rows()),
         };
-        let output = match job.handler {
-            HandlerOptions::Stdout => Some(node_output().or_exit(Exit::OsError)?),
-            _ => None,
-        };
-        let handler = Handler::new(&job.handler, output).or_exit(Exit::OsError)?;
         let now = boottime();
         let clocks = (wall_clock(), now);
-        let (payload, standing, has_note) =
-            Payload::begin(dialect, store, &tenure, grant, handler.takes_rows(), clocks)?;
+        let (payload, standing, has_note) = Payload::begin(dialect, store, &tenure, grant, clocks)?;
         eprintln!(
             "gateway-begins dialect={} note={} acked={} waiting={} unsettled={} doubt={}",
             dialect.name(),
@@ -122,10 +128,13 @@ impl Process {
             handler,
             line,
             batch: BTreeMap::new(),
+            given_at: None,
+            single_to: 0,
             look_at: now,
             tidy_at: now + TIDY_INTERVAL,
             wall_at: now + WALL_INTERVAL,
             retain: job.retain,
+            has_leapt: false,
         })
     }
 
@@ -150,8 +159,12 @@ impl Process {
         if !self.batch.is_empty() || !self.handler.is_ready() {
             return Ok(());
         }
-        let rows = self.payload.rows(MAX_BATCH)?;
+        let mut rows = self.payload.rows(MAX_BATCH)?;
+        if rows.first().is_some_and(|first| first.row <= self.single_to) {
+            rows.truncate(1);
+        }
         if !rows.is_empty() {
+            self.given_at = Some(boottime());
             self.batch = rows.iter().map(|waiting| (waiting.row, waiting.record.number)).collect();
             let task =
                 |waiting: &Waiting| Task { id: waiting.row, json: json(&self.line, waiting) };
@@ -166,12 +179,14 @@ impl Process {
             match said {
                 Said::Done { id, reply } => {
                     if let Some(number) = self.batch.remove(&id) {
-                        done.push((id, reply, number));
+                        done.push(Done { row: id, reply: number.map(|_| reply) });
                     }
                 }
                 Said::Failed { id, why } => {
                     eprintln!("record-failed line={} id={id} why={why:?}", self.line);
-                    self.batch.remove(&id);
+                    if self.batch.remove(&id).is_some() {
+                        self.single_to = self.single_to.max(id);
+                    }
                     self.handler.rest();
                 }
                 Said::Ended { why } => {
@@ -182,7 +197,7 @@ impl Process {
             }
         }
         if !done.is_empty() {
-            self.payload.handle_done(&done, boottime())?;
+            self.payload.handle_done(&done)?;
         }
         Ok(())
     }
@@ -198,9 +213,37 @@ impl Process {
         self.payload.look()?;
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_INTERVAL;
-            self.payload.tidy(self.retain)?;
+            self.tidy()?;
+            self.watch_handler(now);
         }
         Ok(())
+    }
+
+    /// Forgets some rows. It can wait: no difficulty with it ends a gateway that works.
+    fn tidy(&mut self) -> Result<(), Failure> {
+        match self.payload.tidy(self.retain) {
+            Ok(Tidied::Done) => self.has_leapt = false,
+            Ok(Tidied::Leapt) if self.has_leapt => {}
+            Ok(Tidied::Leapt) => {
+                eprintln!(
+                    "store-forgets-nothing why=\"all that seems to be older than `retain` became so at \
+                     once; was the clock set?\""
+                );
+                self.has_leapt = true;
+            }
+            Err(error @ StoreError::Superseded { .. }) => return Err(error.into()),
+            Err(error) => eprintln!("store-forgets-nothing why={:?}", error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Says, once for a batch, that the handler is slow.
+    fn watch_handler(&mut self, now: Duration) {
+        let Some((id, _)) = self.batch.first_key_value() else { return };
+        let Some(given) = self.given_at.filter(|given| now >= *given + SLOW) else { return };
+        let seconds = (now - given).as_secs();
+        eprintln!("handler-slow line={} id={id} seconds={seconds}", self.line);
+        self.given_at = None;
     }
 
     fn look_at_wall(&mut self) {
@@ -215,7 +258,8 @@ fn json(line: &str, waiting: &Waiting) -> String {
     let mut json = serde_json::json!({
         "id": row,
         "line": line,
-        "incarnation": incarnation,
+        // More digits than a reader of JSON can be trusted with.
+        "incarnation": incarnation.to_string(),
         "start": record.start,
         "end": record.end,
         "kind": record.kind,
@@ -244,5 +288,7 @@ fn node_output() -> io::Result<std::os::fd::OwnedFd> {
 /// How soon a charge that was added is seen, while the gateway waits for one: soon enough for a
 /// till, and a look is one small read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often old rows are removed, some at a time.
+/// A handler that has not dealt with a batch for so long is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(5);
+/// How often old rows are removed, some at a time, and the handler is looked after.
 const TIDY_INTERVAL: Duration = Duration::from_secs(10);

@@ -12,9 +12,10 @@ use daemon::{Exit, Failure, OrExit, Signals};
 
 use self::cells::{Cells, in_cells, out_cells};
 use self::forms::{Form, print_rows};
+use super::calendar;
+use super::finder::{self, Wanted};
 use super::store::listing::{Filter, Page};
 use super::store::{InState, OutState, SqliteStore, Store, StoreError};
-use super::{calendar, finder};
 use crate::cli::RecordsArgs;
 
 /// Shows them.
@@ -217,19 +218,14 @@ fn store(args: &RecordsArgs, filter: &mut Filter) -> Result<SqliteStore, Failure
     let file: PathBuf = match &args.store {
         Some(file) => file.clone(),
         None => {
-            let found = finder::find(&args.socket, args.line.as_ref())?;
+            let found = finder::find(&args.socket, args.line.as_ref(), Wanted::Store)?;
             filter.line = Some(found.line.to_string());
             found.store
         }
     };
     let store = SqliteStore::open_read_only(&file)?;
     if let Some(line) = &args.line {
-        let lines = store.lines()?;
-        if !lines.iter().any(|known| known == line.as_str()) {
-            let message =
-                format!("{}: no line {line}; it has {}", file.display(), lines.join(", "));
-            return Err(Failure::new(Exit::Usage, message));
-        }
+        store.expect_line(line)?;
     }
     Ok(store)
 }

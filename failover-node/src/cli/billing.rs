@@ -17,8 +17,10 @@ States of the inbox: new (waits for a handler), handled, kept (no handler sees i
 States of the outbox: new (not on the line yet), numbered (may be on the line), posted, refused,
 elsewhere (another node sent it and has the answer), doubt (see `post --again`).
 
-Exit status: 0 something was shown, 1 nothing is there, 64 wrong usage or no such store, 66 no such
-file, 69 no node answers, 77 not permitted.
+--follow shows what is added. What becomes of it is not shown again: ask for it by --key.
+
+Exit status: 0 something was shown, 1 nothing is there, 64 wrong usage, no such line or no store, 66
+no such file, or a damaged one, 69 no node answers, 77 not permitted.
 
 Examples:
   What came and went lately:
@@ -39,15 +41,16 @@ Examples:
 pub(super) const POST_HELP: &str = "\
 A charge goes to the store of the node that leads the line, and from there to the billing system. Its
 key names it for good: a second try with the same key and content adds nothing and succeeds. All
-charges of a file are checked before the first is added, and all are added or none.
+charges of a file are checked before the first is added, and all are added or none: at most 10000 at
+once, since the gateway waits meanwhile.
 
 A file has one JSON object on each line, or is CSV with the names in its first line. The names are
 those of the flags: key, room, amount, kind, at, duration, dialled, text.
 
 Exit status: 0 added, or there already (with --wait: posted); 1 a key is taken by another charge (with
---wait: not all were posted); 64 wrong usage, or a charge that can't be posted; 66 file unreadable; 69
-no node answers; 74 writing failed, as on a full disk; 75 this node does not lead the line (with
---wait: not settled in time); 77 not permitted.
+--wait: not all were posted); 64 wrong usage, a charge that can't be posted, or a line that posts
+none; 66 no such file or store; 69 no node answers; 74 writing failed, as on a full disk; 75 this node
+does not lead the line, or its store is locked (with --wait: not settled in time); 77 not permitted.
 
 Examples:
   A film for room 2781, 10.50:
@@ -142,13 +145,14 @@ pub struct PostArgs {
     /// Charges as JSON lines or CSV; - is standard input
     #[arg(long, short, value_name = "FILE", conflicts_with = "key")]
     pub file: Option<PathBuf>,
-    /// Send this charge, which is in doubt: the billing system does not have it
+    /// Send this charge, which is in doubt: the billing system does not have it. Unless the line
+    /// knows its key: then another node has sent it, and it is `elsewhere`
     #[arg(long, value_name = "KEY", conflicts_with_all = ["key", "file"])]
     pub again: Option<String>,
     /// Do not send this charge, which is in doubt: the billing system has it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["key", "file", "again"])]
     pub done: Option<String>,
-    /// The line [default: the one that has a store]
+    /// The line [default: the only one that posts charges]
     #[arg(long, value_name = "NAME")]
     pub line: Option<Name>,
     /// Into this store, whoever leads; it is posted when a node that uses the store does

@@ -140,6 +140,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "WHAT", requires = "billing", value_parser = values::handler,
           help_heading = "Payload")]
     pub handler: Option<HandlerOptions>,
+    /// How long records and charges that are done with are kept [default: 90d]
+    #[arg(long, value_name = "TIME", requires = "billing", value_parser = values::retain,
+          help_heading = "Payload")]
+    pub retain: Option<Duration>,
     /// A setting of the dialect, as check=none; once for each. See docs, or give a wrong one
     #[arg(long, value_name = "KEY=VALUE", requires = "billing", value_parser = values::setting,
           help_heading = "Payload")]
@@ -296,7 +300,7 @@ impl RunArgs {
             store: std::path::absolute(&store).unwrap_or(store),
             shared: self.shared,
             handler: self.handler.clone().unwrap_or_default(),
-            retain: USUAL_RETAIN,
+            retain: self.retain.unwrap_or(USUAL_RETAIN),
         };
         Ok(PayloadOptions::Billing(Billing::new(job)))
     }
@@ -330,7 +334,7 @@ fn read_key(path: &Path) -> Result<Key, Failure> {
 }
 
 /// The flags of a node without a file.
-const ONE_LINE: [&str; 27] = [
+const ONE_LINE: [&str; 28] = [
     "group",
     "line",
     "key_file",
@@ -355,6 +359,7 @@ const ONE_LINE: [&str; 27] = [
     "store",
     "shared",
     "handler",
+    "retain",
     "setting",
     "events",
     "payload",

@@ -11,6 +11,7 @@ use super::network::Networks;
 use super::network::report::{FindingReport, PathReport};
 use super::options::{LineOptions, Options};
 use super::requests::{MaintenanceAnswer, Reason};
+use crate::billing::options::Job;
 use crate::component::PayloadOptions;
 use crate::core::{Counters, LATE_BOUNDS_MS, LOCK, LineId, MemberView, Membership, Node};
 
@@ -87,6 +88,9 @@ pub struct LineReport {
     /// The store of its `billing` payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Whether its `billing` payload posts charges.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub posts: bool,
 }
 
 /// Another node of the group.
@@ -213,7 +217,8 @@ impl LineReport {
             highest_epoch: node.highest_epoch(line).to_string(),
             held: node.epoch(line).map(|epoch| epoch.to_string()),
             lease_left_ms: node.lease_until(line).map(|until| millis(until.since(now))),
-            store: store(&options.lines[line]),
+            store: job(&options.lines[line]).map(|job| job.store.display().to_string()),
+            posts: job(&options.lines[line]).is_some_and(Job::posts),
         }
     }
 }
@@ -274,10 +279,10 @@ impl LateReport {
     }
 }
 
-/// Where a line's records and charges are.
-fn store(line: &LineOptions) -> Option<String> {
+/// What a line's gateway is told, if it has one.
+fn job(line: &LineOptions) -> Option<&Job> {
     match &line.payload {
-        Some(PayloadOptions::Billing(billing)) => Some(billing.job.store.display().to_string()),
+        Some(PayloadOptions::Billing(billing)) => Some(&billing.job),
         _ => None,
     }
 }

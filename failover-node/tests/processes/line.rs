@@ -75,25 +75,8 @@ fn serve(
     seen: &Sender<Seen>,
 ) -> Option<()> {
     let mut inbox = BytesMut::new();
-    let Frame::Hello(hello) = receive(&mut stream, &mut inbox)? else { panic!("no HELLO") };
-    let welcome =
-        Welcome { version: 1, nonce: Nonce([count as u8; 16]), server: "test".parse().unwrap() };
-    send(&mut stream, &Frame::Welcome(welcome.clone()))?;
-    let Frame::Claim(claim) = receive(&mut stream, &mut inbox)? else { panic!("no CLAIM") };
-    assert!(Transcript::new(&hello, &welcome).verify_claim(key, &claim));
-    let grant = Grant {
-        epoch: Epoch::new(7, count),
-        lease_ms: claim.lease_ms,
-        incarnation: 1,
-        acked: 0,
-        delivered: 0,
-        end: input.len() as u64,
-        position: 0,
-        last: LastFrame::default(),
-        note: Bytes::new(),
-        mac: [0; 32],
-    };
-    send(&mut stream, &Frame::Grant(sign_grant(key, &claim.mac, grant)))?;
+    let end = input.len() as u64;
+    admit(&mut stream, &mut inbox, key, count, Stand { acked: 0, end, note: Bytes::new() })?;
     seen.send(Seen::Granted).ok()?;
     for (offset, bytes) in (0..).step_by(MAX_INPUT).zip(input.chunks(MAX_INPUT)) {
         send(&mut stream, &Frame::Input(Input { offset, bytes: Bytes::from_static(bytes) }))?;
@@ -112,7 +95,44 @@ fn serve(
     }
 }
 
-fn send(stream: &mut TcpStream, frame: &Frame) -> Option<()> {
+/// How a line stands when it is granted.
+#[derive(Debug, Clone)]
+pub(crate) struct Stand {
+    pub(crate) acked: u64,
+    pub(crate) end: u64,
+    pub(crate) note: Bytes,
+}
+
+/// Grants the line to whoever claims it with the right key.
+pub(crate) fn admit(
+    stream: &mut TcpStream,
+    inbox: &mut BytesMut,
+    key: &Key,
+    count: u32,
+    Stand { acked, end, note }: Stand,
+) -> Option<()> {
+    let Frame::Hello(hello) = receive(stream, inbox)? else { panic!("no HELLO") };
+    let welcome =
+        Welcome { version: 1, nonce: Nonce([count as u8; 16]), server: "test".parse().unwrap() };
+    send(stream, &Frame::Welcome(welcome.clone()))?;
+    let Frame::Claim(claim) = receive(stream, inbox)? else { panic!("no CLAIM") };
+    assert!(Transcript::new(&hello, &welcome).verify_claim(key, &claim));
+    let grant = Grant {
+        epoch: Epoch::new(7, count),
+        lease_ms: claim.lease_ms,
+        incarnation: 1,
+        acked,
+        delivered: acked,
+        end,
+        position: 0,
+        last: LastFrame::default(),
+        note,
+        mac: [0; 32],
+    };
+    send(stream, &Frame::Grant(sign_grant(key, &claim.mac, grant)))
+}
+
+pub(crate) fn send(stream: &mut TcpStream, frame: &Frame) -> Option<()> {
     let mut bytes = BytesMut::new();
     frame.encode(&mut bytes);
     stream.write_all(&bytes).ok()

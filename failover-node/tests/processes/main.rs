@@ -7,6 +7,7 @@ mod commands;
 mod gates;
 mod gateways;
 mod guard;
+mod headend;
 mod line;
 mod node;
 mod operations;

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use billing::gateway::{HandledBy, Outcome, Record};
 use billing::{Ledger, Posting, Write};
 use bytes::Bytes;
-use failover_node::billing::store::{SqliteStore, Store, Tenure};
+use failover_node::billing::store::listing::{Filter, Page};
+use failover_node::billing::store::{Handling, SqliteStore, Store, Tenure};
 use serde_json::Value;
 use sys::process::Signal;
 use tempfile::TempDir;
@@ -40,6 +41,7 @@ fn tenure(epoch: u32) -> Tenure {
         incarnation: 1,
         node: "a".parse().unwrap(),
         shared: false,
+        handling: Handling::Records,
     }
 }
 
@@ -152,6 +154,7 @@ fn what_is_added_is_followed() {
 #[test]
 fn a_charge_is_added_once_whoever_tries_again() {
     let dir = tempfile::tempdir().unwrap();
+    drop(store(&dir));
     let added = |arguments: &[&str]| json(&said(dir.path(), 0, &[arguments, &["--json"]].concat()));
     assert_eq!(added(&ONE)[0]["added"], "now");
     let again = added(&ONE);
@@ -175,6 +178,7 @@ fn a_charge_is_added_once_whoever_tries_again() {
 #[test]
 fn a_file_is_added_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
     let good = "key,room,amount,at\na,27,5,2018-06-18T12:35:45\nb,28,6,2018-06-18T12:35:45\n";
     std::fs::write(dir.path().join("good.csv"), good).unwrap();
     std::fs::write(dir.path().join("bad.csv"), format!("{good}c,,7,2018-06-18T12:35:45\n"))
@@ -186,7 +190,7 @@ fn a_file_is_added_whole_or_not_at_all() {
         said(dir.path(), code, &arguments.each_ref().map(String::as_str))
     };
     assert!(call(64, "bad.csv").contains("bad.csv:4: room: is missing"));
-    assert!(!dir.path().join("s").exists(), "nothing was touched");
+    assert_eq!(store.outbox(&Filter::default(), Page::Last(9)).unwrap(), [], "nothing was added");
     assert!(call(66, "none.csv").contains("none.csv: "));
     assert!(call(0, "good.csv").starts_with("2 added, 0 there already"));
     let mut child = Command::new(PROGRAM)
@@ -202,6 +206,20 @@ fn a_file_is_added_whole_or_not_at_all() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("1 added, 1 there already"), "{said}");
+}
+
+#[test]
+fn a_store_and_a_line_that_no_node_uses_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut elsewhere = ONE;
+    elsewhere[2] = "typo";
+    assert!(said(dir.path(), 66, &elsewhere).contains("typo: there is no such store"));
+    assert!(!dir.path().join("typo").exists());
+    drop(store(&dir));
+    let mut other = ONE;
+    other[4] = "typo";
+    assert!(said(dir.path(), 64, &other).contains("s: no line typo; it has pms"));
+    assert!(said(dir.path(), 1, &["records", "--store", "s", "--outbox"]).is_empty());
 }
 
 #[test]
@@ -251,12 +269,36 @@ fn a_node_says_where_its_store_is_and_who_leads() {
     until_so("the store", || node.path("s").exists());
     let report = node.report();
     assert_eq!(report["lines"][0]["store"], node.path("s").display().to_string());
+    assert_eq!(report["lines"][0]["posts"], true);
     let added = node.ask(&["post", "--key", "k", "--room", "1", "--amount", "5"]);
     let stderr = String::from_utf8_lossy(&added.stderr);
     assert_eq!(added.status.code(), Some(0), "{stderr}");
     let shown = node.ask(&["records", "--json"]);
     let shown = json(std::str::from_utf8(&shown.stdout).unwrap());
     assert_eq!((&shown[0]["key"], &shown[0]["state"]), (&"k".into(), &"new".into()));
+}
+
+#[test]
+fn a_line_that_posts_nothing_takes_no_charge() {
+    let (dir, key) = place();
+    let line = Line::start(key, b"");
+    let flags = ["--billing", "cdr", "--store", "s"];
+    let node = Node::start_by(dir, &line.address.to_string(), &flags, |arguments| {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        command
+    });
+    assert_eq!(line.seen(), Seen::Granted);
+    for more in [&[][..], &["--line", "pms"]] {
+        let one = ["post", "--key", "k", "--room", "1", "--amount", "5"];
+        let refused = node.ask(&[&one, more].concat());
+        let stderr = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(64), "{stderr}");
+        assert!(
+            stderr.contains(" posts no charges") || stderr.contains(" posts charges"),
+            "{stderr}"
+        );
+    }
 }
 
 #[test]

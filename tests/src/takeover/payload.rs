@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use billing::Reply;
 use failover_node::billing::payload::{self, Step};
-use failover_node::billing::store::{SqliteStore, StoreError, Tenure};
+use failover_node::billing::store::{Done, Handling, SqliteStore, StoreError, Tenure};
 use wire::{Frame, Grant, Name};
 
 use super::faults::{Faults, Moment};
@@ -45,16 +45,11 @@ impl Payload {
     ) -> Result<Self, StoreError> {
         let (epoch, incarnation) = (grant.epoch, grant.incarnation);
         let shared = setting.stores == Stores::Shared;
-        let tenure = Tenure { line, epoch, incarnation, node, shared };
-        let (handler, clocks) = (setting.handler, (wall(), now));
-        let (payload, ..) = payload::Payload::begin(
-            &setting.dialect,
-            store,
-            &tenure,
-            grant,
-            handler.is_some(),
-            clocks,
-        )?;
+        let (dialect, handler) = (&setting.dialect, setting.handler);
+        let handling = Handling::of(dialect, handler.is_some());
+        let tenure = Tenure { line, epoch, incarnation, node, shared, handling };
+        let (payload, ..) =
+            payload::Payload::begin(dialect, store, &tenure, grant, (wall(), now))?;
         Ok(Self { payload, frame: None, handler, batch: VecDeque::new() })
     }
 
@@ -73,7 +68,7 @@ impl Payload {
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), StoreError> {
         while let Some((_, row, number)) = self.batch.front().copied().filter(|b| b.0 <= now) {
             self.batch.pop_front();
-            self.payload.handle_done(&[(row, Reply::Ok, number)], now)?;
+            self.payload.handle_done(&[Done { row, reply: number.map(|_| Reply::Ok) }])?;
         }
         if self.payload.gateway().poll_timeout().is_some_and(|due| due <= now) {
             self.payload.gateway().handle_timeout(now);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::csv::{self, Object};
 use crate::billing::calendar;
-use crate::billing::store::desk::Wanted;
+use crate::billing::store::desk::{MAX_ADDED, Wanted};
 use crate::cli::PostArgs;
 
 /// Charges, and where each of them stands.
@@ -124,6 +124,10 @@ fn parse(name: &str, text: &str) -> Result<Charges, Vec<String>> {
     if !errors.is_empty() {
         return Err(errors);
     }
+    if charges.wanted.len() > MAX_ADDED {
+        let count = charges.wanted.len();
+        return Err(vec![format!("{name}: {count} charges; post {MAX_ADDED} at once, in parts")]);
+    }
     if charges.wanted.is_empty() {
         return Err(vec![format!("{name}: no charge is in it")]);
     }
@@ -175,8 +179,8 @@ fn charge(fields: Map<String, Value>) -> Result<Charge, String> {
 }
 
 const FIELDS: &str = "key, room, kind, amount, at, duration, dialled, text";
-/// Larger than a hotel's month.
-const MAX_FILE: u64 = 64 << 20;
+/// More than so many charges need.
+const MAX_FILE: u64 = 16 << 20;
 /// What is wrong beyond these is counted only.
 const MOST_ERRORS: usize = 20;
 
@@ -220,5 +224,17 @@ mod tests {
         }
         assert_eq!(errors.len(), 7);
         assert_eq!(parse("f", " \n").unwrap_err(), ["f: no charge is in it"]);
+    }
+
+    #[test]
+    fn a_file_that_would_keep_the_gateway_waiting_is_refused() {
+        let rest = "27,5,2018-06-18T12:35:45\n";
+        let file = |count| {
+            let lines = (0..count).map(|n| format!("k{n},{rest}"));
+            lines.fold("key,room,amount,at\n".to_owned(), |file, line| file + &line)
+        };
+        assert_eq!(parse("f", &file(10_000)).unwrap().wanted.len(), 10_000);
+        let errors = parse("f", &file(10_001)).unwrap_err();
+        assert_eq!(errors, ["f: 10001 charges; post 10000 at once, in parts"]);
     }
 }

@@ -2,7 +2,7 @@
 //! those in doubt.
 
 use billing::Charge;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Statement, Transaction, params};
 use wire::{Epoch, Name};
 
 use super::error::Fault;
@@ -78,18 +78,21 @@ impl From<StoreError> for Declined {
 }
 
 impl SqliteStore {
-    /// Adds all of them, or none. One that is there already with the same content is no error.
+    /// Adds all of them, or none: at most [`MAX_ADDED`]. One that is there already with the same
+    /// content is no error.
     ///
     /// # Errors
     /// Nothing was added.
     pub fn add(&mut self, counter: &Counter, wanted: &[Wanted]) -> Result<Vec<Accepted>, Declined> {
         let mut conflict = None;
         let added = self.transact(|tx| {
-            let line = line(tx, counter.line.as_str())?;
-            fence(tx, line, counter.epoch)?;
+            if wanted.len() > MAX_ADDED {
+                return Err(Fault::Misuse(format!("{} charges at once", wanted.len())));
+            }
+            let mut till = Till::new(tx, counter)?;
             let mut accepted = Vec::with_capacity(wanted.len());
             for (index, wanted) in wanted.iter().enumerate() {
-                match add(tx, line, counter, wanted)? {
+                match till.add(wanted)? {
                     Ok(added) => accepted.push(added),
                     Err(known) => {
                         conflict = Some(Declined::Conflict { index, known });
@@ -158,15 +161,21 @@ impl SqliteStore {
         })
     }
 
-    /// The lines in the file, by name.
+    /// Checks that a node has ever had the line here.
     ///
     /// # Errors
-    /// The store can't be read.
-    pub fn lines(&self) -> Result<Vec<String>, StoreError> {
+    /// None had, or the store can't be read.
+    pub fn expect_line(&self, line: &Name) -> Result<(), StoreError> {
         self.read(|db| {
             let mut select = db.prepare("SELECT name FROM line ORDER BY name")?;
             let names = select.query_map((), |row| row.get(0))?;
-            Ok(names.collect::<Result<_, _>>()?)
+            let names: Vec<String> = names.collect::<Result<_, _>>()?;
+            match names.iter().any(|name| name == line.as_str()) {
+                true => Ok(()),
+                false => {
+                    Err(Fault::Foreign(format!("no line {line}; it has {}", names.join(", "))))
+                }
+            }
         })
     }
 }
@@ -181,45 +190,52 @@ fn fence(tx: &Transaction<'_>, line: i64, ours: Option<Epoch>) -> Result<(), Fau
     }
 }
 
-/// The charge in its row, or what is there under its key.
-fn add(
-    tx: &Transaction<'_>,
+/// What adds charges one by one.
+struct Till<'a> {
     line: i64,
-    counter: &Counter,
-    wanted: &Wanted,
-) -> Result<Result<Accepted, String>, Fault> {
-    let Wanted { charge, is_now } = wanted;
-    let json = |charge: &Charge| {
-        serde_json::to_string(charge).map_err(|error| Fault::Misuse(error.to_string()))
-    };
-    let text = json(charge)?;
-    let known = tx.query_row(
-        "SELECT id, charge FROM outbox WHERE line = ?1 AND key = ?2",
-        params![line, charge.key],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)),
-    );
-    let Some((row, known)) = known.optional()? else {
-        tx.execute(
-            "INSERT INTO outbox (line, key, charge, state, epoch, accepted_at, known)
-             SELECT id, ?2, ?3, 'new', ?4, ?5, number FROM line WHERE id = ?1",
-            params![line, charge.key, text, counter.epoch.map(|e| e.0.cast_signed()), now()],
-        )?;
-        let row = tx.last_insert_rowid().cast_unsigned();
-        return Ok(Ok(Accepted { row, is_new: true }));
-    };
-    let row = row.cast_unsigned();
-    match known {
-        // Another node took it from the caller; here it is known by the line's note only.
-        None => {
-            tx.execute(
-                "UPDATE outbox SET charge = ?2 WHERE id = ?1",
-                params![row.cast_signed(), text],
-            )?;
-        }
-        Some(known) if !is_same(&known, charge, *is_now) => return Ok(Err(known)),
-        Some(_) => {}
+    epoch: Option<i64>,
+    known: Statement<'a>,
+    insert: Statement<'a>,
+    complete: Statement<'a>,
+}
+
+impl<'a> Till<'a> {
+    fn new(tx: &'a Transaction<'_>, counter: &Counter) -> Result<Self, Fault> {
+        let line = line(tx, counter.line.as_str())?;
+        fence(tx, line, counter.epoch)?;
+        Ok(Self {
+            line,
+            epoch: counter.epoch.map(|epoch| epoch.0.cast_signed()),
+            known: tx.prepare("SELECT id, charge FROM outbox WHERE line = ?1 AND key = ?2")?,
+            insert: tx.prepare(
+                "INSERT INTO outbox (line, key, charge, state, epoch, accepted_at, known)
+                 SELECT id, ?2, ?3, 'new', ?4, ?5, number FROM line WHERE id = ?1",
+            )?,
+            complete: tx.prepare("UPDATE outbox SET charge = ?2 WHERE id = ?1")?,
+        })
     }
-    Ok(Ok(Accepted { row, is_new: false }))
+
+    /// The charge in its row, or what is there under its key.
+    fn add(&mut self, wanted: &Wanted) -> Result<Result<Accepted, String>, Fault> {
+        let Wanted { charge, is_now } = wanted;
+        let text =
+            serde_json::to_string(charge).map_err(|error| Fault::Misuse(error.to_string()))?;
+        let known = self.known.query_row(params![self.line, charge.key], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
+        });
+        let Some((row, known)) = known.optional()? else {
+            let row =
+                self.insert.insert(params![self.line, charge.key, text, self.epoch, now()])?;
+            return Ok(Ok(Accepted { row: row.cast_unsigned(), is_new: true }));
+        };
+        match known {
+            // Another node took it from the caller; here it is known by the line's note only.
+            None => drop(self.complete.execute(params![row, text])?),
+            Some(known) if !is_same(&known, charge, *is_now) => return Ok(Err(known)),
+            Some(_) => {}
+        }
+        Ok(Ok(Accepted { row: row.cast_unsigned(), is_new: false }))
+    }
 }
 
 fn is_same(known: &str, charge: &Charge, is_now: bool) -> bool {
@@ -228,3 +244,7 @@ fn is_same(known: &str, charge: &Charge, is_now: bool) -> bool {
         Charge { at, ..charge.clone() } == known
     })
 }
+
+/// Charges added in one transaction: while it lasts no gateway can commit, so far less than
+/// [`BUSY`](super::sqlite::BUSY), also on a slow machine.
+pub const MAX_ADDED: usize = 10_000;

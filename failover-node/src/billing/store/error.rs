@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use daemon::{Exit, Failure};
 use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
 use wire::Epoch;
 
 /// What is wrong with a store. Nothing was written.
@@ -141,7 +142,14 @@ impl Fault {
         };
         let why = error.to_string();
         let place = |why: String, exit| StoreError::Place { file: file.clone(), why, exit };
+        // SQLite tells only one kind of a full disk from other errors.
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
+            _ if extended == Some(SQLITE_IOERR_SHMSIZE) => StoreError::Full { file },
+            _ if extended == Some(SQLITE_IOERR_WRITE) => {
+                let why = format!("{why}: has this user any room left there (`df`, `quota`)?");
+                StoreError::Other { file, why }
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { file },
             Some(ErrorCode::DiskFull) => StoreError::Full { file },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -61,7 +61,7 @@ pub(super) fn reply_to(db: &Connection, line: i64, number: u64) -> Result<Option
 }
 
 /// `OK`, or `ER` and the two characters that say why.
-fn encode(reply: &Reply) -> Vec<u8> {
+pub(super) fn encode(reply: &Reply) -> Vec<u8> {
     match reply {
         Reply::Ok => b"OK".to_vec(),
         Reply::Error(why) => [b"ER", &why[..]].concat(),

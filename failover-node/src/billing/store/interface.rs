@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use billing::gateway::{Record, Reply};
-use billing::{Ledger, Posting, Write};
+use billing::{Dialect, Ledger, Posting, Write};
 use wire::{Epoch, Name};
 
 use super::StoreError;
@@ -25,7 +25,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Nothing was written. The gateway that the writes are from must be dropped.
-    fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError>;
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError>;
 
     /// What to post next, given what the line knows about numbers. First judges the rows that were
     /// numbered and not settled; see `docs/store.md`.
@@ -58,12 +58,11 @@ pub trait Store: Send {
     /// The store can't be read.
     fn changed(&mut self) -> Result<bool, StoreError>;
 
-    /// Forgets a few rows that were done with longer than `retain` ago, and keeps the files small;
-    /// for idle moments. Whether there is more to do.
+    /// Forgets a few rows that were done with longer than `retain` ago; for idle moments.
     ///
     /// # Errors
     /// The store can't be written.
-    fn tidy(&mut self, retain: Duration) -> Result<bool, StoreError>;
+    fn tidy(&mut self, retain: Duration) -> Result<Tidied, StoreError>;
 }
 
 /// A grant, as a store must know it.
@@ -80,6 +79,41 @@ pub struct Tenure {
     /// Every node that may ever have the line uses this very store, so it knows all numbers that
     /// were given, and needs no note to be sure.
     pub shared: bool,
+    /// What happens with records.
+    pub handling: Handling,
+}
+
+/// What happens with records that a handler would have to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// There is no handler: they are handled when they are here, and commands answered with OK.
+    Nobody,
+    /// A handler sees each at least once, those of earlier tenures first.
+    Records,
+    /// They are commands, and a handler replies. The line's note carries the one whose reply is
+    /// awaited; so what waits here from earlier tenures, and comes neither from the line nor from
+    /// the note again, was carried out and answered by somebody else.
+    Commands,
+}
+
+impl Handling {
+    /// Of a line that speaks this dialect.
+    pub fn of(dialect: &Dialect, has_handler: bool) -> Self {
+        match dialect {
+            _ if !has_handler => Self::Nobody,
+            Dialect::Cable(_) => Self::Commands,
+            _ => Self::Records,
+        }
+    }
+}
+
+/// How forgetting went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tidied {
+    /// What was old is gone, or some of it.
+    Done,
+    /// All that seems to be old became so at once: the clock may have leapt, so nothing is gone.
+    Leapt,
 }
 
 /// How a store stands when a tenure begins.
@@ -93,24 +127,6 @@ pub struct Standing {
     pub unsettled: u64,
     /// Charges that only a person can decide about.
     pub doubt: u64,
-}
-
-/// What a commit has done.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Committed {
-    /// For each `Receive`, in order.
-    pub received: Vec<Received>,
-    /// Numbers that were to be settled and that no row here has, as after the retention's end.
-    pub unknown: Vec<u64>,
-}
-
-/// What became of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// Its row.
-    pub row: u64,
-    /// It was not here before.
-    pub is_new: bool,
 }
 
 /// A record that waits for a handler.

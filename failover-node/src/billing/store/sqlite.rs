@@ -10,7 +10,7 @@ use sys::boottime;
 use wire::Epoch;
 
 use super::error::Fault;
-use super::interface::{Committed, Done, Standing, Store, Tenure, Waiting};
+use super::interface::{Done, Handling, Standing, Store, Tenure, Tidied, Waiting};
 use super::{StoreError, inbox, place, posting, schema, upkeep, writes};
 
 /// A store in one SQLite file, in WAL mode, every transaction synced before it counts. Processes of
@@ -75,6 +75,19 @@ impl SqliteStore {
     /// It can't be there, can't be made, or is no store.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
         place::prepare(file)?;
+        Self::open_made(file)
+    }
+
+    /// As [`Self::open`], if there is a file.
+    ///
+    /// # Errors
+    /// There is none, or it is no store.
+    pub fn open_existing(file: &Path) -> Result<Self, StoreError> {
+        place::check(file)?;
+        Self::open_made(file)
+    }
+
+    fn open_made(file: &Path) -> Result<Self, StoreError> {
         Self::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE, |db| {
             let mode = write_ahead(db)?;
             if mode != "wal" {
@@ -177,9 +190,9 @@ impl Store for SqliteStore {
         Ok(standing)
     }
 
-    fn commit(&mut self, writes: &[Write]) -> Result<Committed, StoreError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         if writes.is_empty() {
-            return Ok(Committed::default());
+            return Ok(());
         }
         self.fenced(|tx, held| writes::apply(tx, held, writes))
     }
@@ -208,7 +221,7 @@ impl Store for SqliteStore {
         Ok(std::mem::replace(&mut self.seen, version) != version)
     }
 
-    fn tidy(&mut self, retain: Duration) -> Result<bool, StoreError> {
+    fn tidy(&mut self, retain: Duration) -> Result<Tidied, StoreError> {
         upkeep::tidy(self, retain)
     }
 }
@@ -228,6 +241,10 @@ fn begin(tx: &Transaction<'_>, tenure: &Tenure) -> Result<(Held, Standing), Faul
         "UPDATE line SET epoch = ?2, incarnation = ?3, node = ?4 WHERE id = ?1",
         params![line, ours.0.cast_signed(), tenure.incarnation.cast_signed(), tenure.node.as_str()],
     )?;
+    if tenure.handling == Handling::Commands {
+        let left = "UPDATE inbox SET state = 'kept' WHERE line = ?1 AND state = 'new'";
+        tx.execute(left, [line])?;
+    }
     let count =
         |sql: &str| tx.query_row(sql, [line], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned);
     let unsettled = "SELECT min(number) FROM outbox WHERE line = ?1 AND state = 'numbered'";

@@ -1,35 +1,29 @@
 //! What a commit does, write by write.
 
 use billing::Write;
-use billing::gateway::{HandledBy, Outcome, Record};
+use billing::gateway::{HandledBy, Outcome, Record, Reply};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::error::Fault;
-use super::interface::{Committed, Received};
+use super::inbox;
+use super::interface::Handling;
 use super::sqlite::{Held, now};
 use super::state::{InState, OutState};
 
 /// Does all of them, in order.
-pub(super) fn apply(
-    tx: &Transaction<'_>,
-    held: &Held,
-    writes: &[Write],
-) -> Result<Committed, Fault> {
-    let mut committed = Committed::default();
+pub(super) fn apply(tx: &Transaction<'_>, held: &Held, writes: &[Write]) -> Result<(), Fault> {
     let commit = Commit { tx, held, now: now() };
     for write in writes {
         match write {
-            Write::Receive(record) => committed.received.push(commit.receive(record)?),
+            Write::Receive(record) => commit.receive(record)?,
             Write::Number { id, number, text } => commit.number(*id, *number, text)?,
             Write::Adopt { number, key, text } => commit.adopt(*number, key, text)?,
             Write::Settle { number, outcome, answer } => {
-                if !commit.settle(*number, *outcome, answer)? {
-                    committed.unknown.push(*number);
-                }
+                commit.settle(*number, *outcome, answer)?;
             }
         }
     }
-    Ok(committed)
+    Ok(())
 }
 
 struct Commit<'a> {
@@ -39,18 +33,24 @@ struct Commit<'a> {
 }
 
 impl Commit<'_> {
-    fn receive(&self, record: &Record) -> Result<Received, Fault> {
+    /// A record that came before is the same row. A command that was thought to be another node's
+    /// affair is not.
+    fn receive(&self, record: &Record) -> Result<(), Fault> {
         let tenure = &self.held.tenure;
         let (line, incarnation) = (self.held.line, tenure.incarnation.cast_signed());
-        let state = match record.handled_by {
-            HandledBy::Handler => InState::New,
-            HandledBy::Nobody => InState::Kept,
+        let state = match (record.handled_by, tenure.handling) {
+            (HandledBy::Nobody, _) => InState::Kept,
+            (HandledBy::Handler, Handling::Nobody) => InState::Handled,
+            (HandledBy::Handler, _) => InState::New,
         };
-        let inserted = self.tx.execute(
+        let is_handled = state == InState::Handled;
+        let reply = record.number.filter(|_| is_handled).map(|_| inbox::encode(&Reply::Ok));
+        self.tx.execute(
             "INSERT INTO inbox (line, incarnation, start, length, kind, number, text, state, epoch,
-                node, received_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT (line, incarnation, start) DO NOTHING",
+                node, received_at, reply, handled_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (line, incarnation, start)
+                DO UPDATE SET state = 'new' WHERE state = 'kept' AND excluded.state = 'new'",
             params![
                 line,
                 incarnation,
@@ -62,17 +62,12 @@ impl Commit<'_> {
                 state,
                 tenure.epoch.0.cast_signed(),
                 tenure.node.as_str(),
-                self.now
+                self.now,
+                reply,
+                is_handled.then_some(self.now),
             ],
         )?;
-        let row = if inserted > 0 {
-            self.tx.last_insert_rowid()
-        } else {
-            let known = "SELECT id FROM inbox WHERE line = ?1 AND incarnation = ?2 AND start = ?3";
-            let place = params![line, incarnation, record.start.cast_signed()];
-            self.tx.query_row(known, place, |row| row.get(0))?
-        };
-        Ok(Received { row: row.cast_unsigned(), is_new: inserted > 0 })
+        Ok(())
     }
 
     /// Gives a charge its number: once, for ever.
@@ -171,23 +166,19 @@ impl Commit<'_> {
         }
     }
 
-    /// Whether a row has that number.
-    fn settle(&self, number: u64, outcome: Outcome, answer: &[u8]) -> Result<bool, Fault> {
+    /// A charge that was settled before keeps its first end.
+    fn settle(&self, number: u64, outcome: Outcome, answer: &[u8]) -> Result<(), Fault> {
         let state = match outcome {
             Outcome::Posted => OutState::Posted,
             Outcome::Refused => OutState::Refused,
         };
         let (line, number) = (self.held.line, number.cast_signed());
-        let settled = self.tx.execute(
+        self.tx.execute(
             "UPDATE outbox SET state = ?3, answer = ?4, settled_at = ?5
              WHERE line = ?1 AND number = ?2 AND state = 'numbered'",
             params![line, number, state, answer, self.now],
         )?;
-        if settled > 0 {
-            return Ok(true);
-        }
-        let known = "SELECT EXISTS (SELECT 1 FROM outbox WHERE line = ?1 AND number = ?2)";
-        Ok(self.tx.query_row(known, params![line, number], |row| row.get(0))?)
+        Ok(())
     }
 }
 

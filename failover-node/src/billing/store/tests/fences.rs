@@ -1,7 +1,9 @@
 //! Who may write.
 
-use super::super::{Done, SqliteStore, Store, StoreError};
-use super::support::{begun, place, post, record, settle, tenure};
+use super::super::desk::{Counter, Decision, Declined, Wanted};
+use super::super::listing::{Filter, Page};
+use super::super::{Done, OutState, SqliteStore, Store, StoreError};
+use super::support::{begun, charge, place, post, record, settle, stands, tenure};
 use billing::{Ledger, Write};
 use std::time::Duration;
 use wire::Epoch;
@@ -16,8 +18,8 @@ fn a_paused_old_coordinator_that_wakes_writes_nothing() {
     let (mut new, standing) = begun(&file, 2);
     assert_eq!((standing.waiting, standing.unsettled), (1, 1));
     let refused = [
-        old.commit(&[Write::Receive(record(142))]).map(drop),
-        old.commit(&[settle(1)]).map(drop),
+        old.commit(&[Write::Receive(record(142))]),
+        old.commit(&[settle(1)]),
         old.handled(&[Done { row: 1, reply: None }]),
         old.begin(&tenure(1)).map(drop),
     ];
@@ -26,7 +28,6 @@ fn a_paused_old_coordinator_that_wakes_writes_nothing() {
         assert_eq!((held, ours), (Epoch::new(7, 2), Epoch::new(7, 1)));
     }
     assert_eq!(new.waiting(0, 10).unwrap().len(), 1, "nothing came and nothing was handled");
-    assert!(new.commit(&[Write::Receive(record(142))]).unwrap().received[0].is_new);
 }
 
 #[test]
@@ -40,8 +41,44 @@ fn what_would_only_be_judged_is_fenced_too() {
     ledger.settle();
     let judged = old.next_posting(&ledger);
     assert!(matches!(judged, Err(StoreError::Superseded { .. })), "{judged:?}");
-    let tidied = old.tidy(Duration::ZERO);
-    assert!(matches!(tidied, Ok(false)), "nothing to forget: {tidied:?}");
+}
+
+#[test]
+fn a_paused_old_coordinator_forgets_nothing() {
+    let (_dir, file) = place();
+    let (mut old, _) = begun(&file, 1);
+    old.commit(&[Write::Receive(record(100))]).unwrap();
+    old.handled(&[Done { row: 1, reply: None }]).unwrap();
+    old.db.execute("UPDATE inbox SET received_at = received_at - 3601000", ()).unwrap();
+    let (mut new, _) = begun(&file, 2);
+    let hour = Duration::from_secs(3600);
+    let refused = old.tidy(hour);
+    assert!(matches!(refused, Err(StoreError::Superseded { .. })), "{refused:?}");
+    let left = |new: &SqliteStore| new.inbox(&Filter::default(), Page::Last(9)).unwrap().len();
+    assert_eq!(left(&new), 1);
+    new.tidy(hour).unwrap();
+    assert_eq!(left(&new), 0);
+}
+
+#[test]
+fn at_the_desk_of_a_node_that_has_lost_the_line_nothing_is_taken_and_nothing_decided() {
+    let (_dir, file) = place();
+    let (mut old, _) = begun(&file, 1);
+    post(&mut old, &tenure(1), "k1");
+    old.db.execute("UPDATE outbox SET state = 'doubt'", ()).unwrap();
+    let (mut new, _) = begun(&file, 2);
+    let counter = |epoch| Counter { line: "pms".parse().unwrap(), epoch };
+    let old_epoch = counter(Some(Epoch::new(7, 1)));
+    let wanted = Wanted { charge: charge("k2"), is_now: false };
+    let refused = old.add(&old_epoch, std::slice::from_ref(&wanted));
+    assert!(matches!(refused, Err(Declined::Store(StoreError::Superseded { .. }))), "{refused:?}");
+    for decision in [Decision::Again, Decision::Done] {
+        let refused = old.decide(&old_epoch, "k1", decision);
+        assert!(matches!(refused, Err(StoreError::Superseded { .. })), "{refused:?}");
+    }
+    assert_eq!(stands(&new, "k1").0, OutState::Doubt);
+    new.add(&counter(Some(Epoch::new(7, 2))), &[wanted]).unwrap();
+    assert!(new.decide(&counter(None), "k1", Decision::Done).unwrap().is_some());
 }
 
 #[test]
@@ -63,8 +100,9 @@ fn lines_in_one_file_do_not_fence_each_other() {
     other.line = "pbx".parse().unwrap();
     let mut pbx = SqliteStore::open(&file).unwrap();
     pbx.begin(&other).unwrap();
-    assert!(pms.commit(&[Write::Receive(record(0))]).unwrap().received[0].is_new);
-    assert!(pbx.commit(&[Write::Receive(record(0))]).unwrap().received[0].is_new);
+    pms.commit(&[Write::Receive(record(0))]).unwrap();
+    pbx.commit(&[Write::Receive(record(0))]).unwrap();
+    assert_eq!(pms.waiting(0, 10).unwrap().len(), 1);
     assert_eq!(pbx.waiting(0, 10).unwrap().len(), 1);
 }
 

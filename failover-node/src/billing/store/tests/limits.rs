@@ -9,7 +9,7 @@ use billing::{Ledger, Write};
 use daemon::Exit;
 
 use super::super::listing::{Filter, Page};
-use super::super::{Done, OutState, SqliteStore, Store, StoreError};
+use super::super::{Done, OutState, SqliteStore, Store, StoreError, Tidied};
 use super::support::{begun, place, post, record, settle, take, tenure};
 
 #[test]
@@ -54,12 +54,17 @@ fn only_what_is_done_with_is_forgotten() {
     store.commit(&records).unwrap();
     let done: Vec<_> = (1..2500).map(|row| Done { row, reply: None }).collect();
     store.handled(&done).unwrap();
-    let year = Duration::from_secs(365 * 86_400);
-    assert!(!store.tidy(year).unwrap(), "nothing is old");
-    store.db.execute("UPDATE inbox SET received_at = received_at - 1000", ()).unwrap();
-    store.db.execute("UPDATE outbox SET settled_at = settled_at - 1000", ()).unwrap();
-    let steps = 1 + (0..100).take_while(|_| store.tidy(Duration::ZERO).unwrap()).count();
-    assert!((2..10).contains(&steps), "{steps} small steps");
+    let count = |store: &SqliteStore| {
+        let rows = "SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM outbox)";
+        store.db.query_row(rows, (), |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(store.tidy(DAY).unwrap(), Tidied::Done);
+    assert_eq!(count(&store), 2503, "nothing is old");
+    age(&store, DAY + Duration::from_secs(60));
+    for left in [1502, 502, 3, 3] {
+        assert_eq!(store.tidy(DAY).unwrap(), Tidied::Done);
+        assert_eq!(count(&store), left, "in small steps");
+    }
     let waiting: Vec<_> = store.waiting(0, 1000).unwrap().iter().map(|w| w.row).collect();
     assert_eq!(waiting, [2500]);
     let left = store.outbox(&Filter::default(), Page::Last(10)).unwrap();
@@ -69,6 +74,34 @@ fn only_what_is_done_with_is_forgotten() {
     store.commit(&[Write::Receive(record(900_000))]).unwrap();
     assert_eq!(store.waiting(2500, 9).unwrap()[0].row, 2501, "nor are rows given again");
 }
+
+/// All that is there is older by that.
+fn age(store: &SqliteStore, by: Duration) {
+    let by = i64::try_from(by.as_millis()).unwrap();
+    store.db.execute("UPDATE inbox SET received_at = received_at - ?1", [by]).unwrap();
+    store.db.execute("UPDATE outbox SET settled_at = settled_at - ?1", [by]).unwrap();
+}
+
+#[test]
+fn a_clock_that_leaps_forward_empties_no_store() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    store.commit(&[0, 42].map(|start| Write::Receive(record(start)))).unwrap();
+    store.handled(&[1, 2].map(|row| Done { row, reply: None })).unwrap();
+    // Seen from the new time, all that is there is a year old; and a record comes.
+    age(&store, DAY * 365);
+    store.commit(&[Write::Receive(record(84))]).unwrap();
+    let left = |store: &SqliteStore| store.inbox(&Filter::default(), Page::Last(9)).unwrap().len();
+    assert_eq!(store.tidy(DAY).unwrap(), Tidied::Leapt);
+    assert_eq!(left(&store), 3);
+    // Rows of the new time grow old: it was no mistake.
+    store.handled(&[Done { row: 3, reply: None }]).unwrap();
+    age(&store, DAY + Duration::from_secs(60));
+    assert_eq!(store.tidy(DAY).unwrap(), Tidied::Done);
+    assert_eq!(left(&store), 0);
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn a_newer_store_and_another_program_s_database_are_refused() {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use billing::{Ledger, Write};
 use sys::boottime;
 
+use super::super::desk::{Counter, MAX_ADDED, Wanted};
 use super::super::{SqliteStore, Store};
-use super::support::{begun, place, post, record, settle, take, tenure};
+use super::support::{begun, charge, place, post, record, settle, take, tenure};
 
 /// How long each figure is measured.
 const SPAN: Duration = Duration::from_secs(3);
@@ -30,6 +31,25 @@ fn records_and_charges_in_a_second() {
         println!("{count}, {commits:.0}, {:.0}", commits * f64::from(count));
     }
     println!("charges/s, numbered and settled: {:.0}", charges(&mut store));
+}
+
+#[test]
+#[ignore = "measures"]
+fn how_long_a_file_of_charges_keeps_the_lock() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    let counter = Counter { line: tenure(1).line, epoch: None };
+    let mut key = 0;
+    for round in 1..=10 {
+        let mut one = || {
+            key += 1;
+            Wanted { charge: charge(&format!("c{key}")), is_now: false }
+        };
+        let wanted: Vec<_> = (0..MAX_ADDED).map(|_| one()).collect();
+        let begin = boottime();
+        store.add(&counter, &wanted).unwrap();
+        println!("file {round}: {:?} for {MAX_ADDED} charges", boottime() - begin);
+    }
 }
 
 /// A charge is added beforehand, numbered in one commit and settled in another.

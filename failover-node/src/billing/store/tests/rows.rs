@@ -1,10 +1,10 @@
 //! What becomes of rows.
 
-use billing::gateway::Reply;
+use billing::gateway::{Record, Reply};
 use billing::{Ledger, Posting, Write};
 use bytes::Bytes;
 
-use super::super::{Done, OutState, Store, StoreError, Waiting};
+use super::super::{Done, Handling, OutState, SqliteStore, Store, StoreError, Tenure, Waiting};
 use super::support::{begun, outstanding, place, post, record, settle, stands, take, tenure, text};
 
 #[test]
@@ -12,24 +12,74 @@ fn a_record_is_kept_once_however_often_it_comes() {
     let (_dir, file) = place();
     let (mut store, _) = begun(&file, 1);
     let writes = [Write::Receive(record(100)), Write::Receive(record(142))];
-    let first = store.commit(&writes[..1]).unwrap();
-    let both = store.commit(&writes).unwrap();
-    assert!(first.received[0].is_new);
-    assert_eq!(both.received.iter().map(|r| r.is_new).collect::<Vec<_>>(), [false, true]);
-    assert_eq!(both.received[0].row, first.received[0].row);
+    store.commit(&writes[..1]).unwrap();
+    store.commit(&writes).unwrap();
+    assert_eq!(starts(&mut store), [100, 142]);
     // Another stream may have the same offsets.
     let mut next = tenure(2);
     next.incarnation = 71;
     store.begin(&next).unwrap();
-    assert!(store.commit(&writes[..1]).unwrap().received[0].is_new);
+    store.commit(&writes[..1]).unwrap();
+    assert_eq!(starts(&mut store), [100, 142, 100]);
+    let waiting = store.waiting(0, 10).unwrap();
+    let done: Vec<_> = waiting.iter().map(|w| Done { row: w.row, reply: None }).collect();
+    store.handled(&done).unwrap();
+    store.commit(&writes[..1]).unwrap();
+    assert_eq!(starts(&mut store), [0; 0], "what was handled is not handled again");
+}
+
+/// Where the records start that wait for a handler.
+fn starts(store: &mut SqliteStore) -> Vec<u64> {
+    store.waiting(0, 10).unwrap().iter().map(|waiting| waiting.record.start).collect()
+}
+
+#[test]
+fn without_a_handler_records_are_handled_as_they_come() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    store.commit(&[Write::Receive(record(100))]).unwrap();
+    let nobody = Tenure { handling: Handling::Nobody, ..tenure(2) };
+    store.begin(&nobody).unwrap();
+    store.commit(&[Write::Receive(record(142))]).unwrap();
+    let standing = store.begin(&tenure(3)).unwrap();
+    assert_eq!((standing.waiting, starts(&mut store)), (1, vec![100]), "what waited waits on");
+    // It was not acknowledged, so it comes from the line again.
+    store.commit(&[Write::Receive(record(142))]).unwrap();
+    assert_eq!(starts(&mut store), [100]);
+    assert_eq!(store.reply_to(142).unwrap(), Some(Reply::Ok), "whoever answers it now");
+}
+
+#[test]
+fn commands_that_a_predecessor_left_wait_only_if_they_come_again() {
+    let (_dir, file) = place();
+    let mut store = SqliteStore::open(&file).unwrap();
+    let commands = |epoch| Tenure { handling: Handling::Commands, ..tenure(epoch) };
+    store.begin(&commands(1)).unwrap();
+    store.commit(&[100, 142].map(|start| Write::Receive(record(start)))).unwrap();
+    // Another node, with a store of its own, carries out and answers the first one here.
+    assert_eq!(store.begin(&commands(9)).unwrap().waiting, 0);
+    assert_eq!(starts(&mut store), [0; 0]);
+    store.commit(&[Write::Receive(record(142))]).unwrap();
+    assert_eq!(starts(&mut store), [142]);
+}
+
+#[test]
+fn the_reply_is_that_to_the_newest_record_with_the_number() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    let numbered = |start| Write::Receive(Record { number: Some(5), ..record(start) });
+    store.commit(&[numbered(100), numbered(142)]).unwrap();
+    store.handled(&[Done { row: 1, reply: Some(Reply::Ok) }]).unwrap();
+    assert_eq!(store.reply_to(5).unwrap(), None);
+    store.handled(&[Done { row: 2, reply: Some(Reply::Error(*b"07")) }]).unwrap();
+    assert_eq!(store.reply_to(5).unwrap(), Some(Reply::Error(*b"07")));
 }
 
 #[test]
 fn handlers_get_records_in_order_and_their_replies_are_kept() {
     let (_dir, file) = place();
     let (mut store, _) = begun(&file, 1);
-    let kept =
-        billing::gateway::Record { handled_by: billing::gateway::HandledBy::Nobody, ..record(50) };
+    let kept = Record { handled_by: billing::gateway::HandledBy::Nobody, ..record(50) };
     let records = [record(100), kept, record(7)].map(Write::Receive);
     store.commit(&records).unwrap();
     let waiting = store.waiting(0, 10).unwrap();
@@ -64,7 +114,6 @@ fn a_charge_is_numbered_once_and_settled_once() {
     ledger.settle();
     store.commit(&[settle(1), settle(1)]).unwrap();
     assert_eq!(stands(&store, "k1"), (OutState::Posted, Some(1)));
-    assert_eq!(store.commit(&[settle(5)]).unwrap().unknown, [5]);
     assert_eq!(store.next_posting(&ledger).unwrap(), None);
 }
 

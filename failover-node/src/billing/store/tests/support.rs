@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wire::Epoch;
 
 use super::super::desk::{Counter, Wanted};
-use super::super::{OutState, SqliteStore, Standing, Store, Tenure};
+use super::super::{Handling, OutState, SqliteStore, Standing, Store, Tenure};
 
 pub(super) fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -25,6 +25,7 @@ pub(super) fn tenure(epoch: u32) -> Tenure {
         incarnation: 70,
         node: "a".parse().unwrap(),
         shared: false,
+        handling: Handling::Records,
     }
 }
 
