@@ -90,11 +90,11 @@ impl Cable {
             Frame::Renew(n) => return send(stream, &Frame::Renewed(n)),
             Frame::Ack(ack) => {
                 self.stand.acked = ack.offset;
-                self.stand.note = ack.note.unwrap_or(self.stand.note.clone());
+                self.stand.note = ack.note.unwrap_or_else(|| self.stand.note.clone());
             }
             Frame::Output(output) => {
                 self.stand.acked = output.ack.unwrap_or(self.stand.acked);
-                self.stand.note = output.note.unwrap_or(self.stand.note.clone());
+                self.stand.note = output.note.unwrap_or_else(|| self.stand.note.clone());
                 self.end.handle_bytes(&output.bytes, boottime());
                 let written = output.position + output.bytes.len() as u64;
                 let written = Written { accepted: written, drained: written };
