@@ -265,11 +265,11 @@ fn node_body() {
     fs::rename(format!("{report}.new"), report).unwrap();
     loop {
         guard.lease(LEASE);
-        pause(LEASE / 8);
+        pause(LEASE / 16);
     }
 }
 
-const LEASE: Duration = Duration::from_millis(400);
+const LEASE: Duration = Duration::from_millis(800);
 
 fn family_of_a_node_that_gets(blow: Signal) -> Duration {
     let dir = tempfile::tempdir().unwrap();

@@ -80,12 +80,12 @@ async fn i7_a_killed_coordinators_payload_ends_and_its_grandchild_too() {
 
 #[tokio::test]
 async fn a_stop_shorter_than_the_lease_changes_nothing() {
-    let _turn = Turn::take();
+    let _turns = Turn::take_all();
     let mut chain = crate::common::chain(2).await;
     let held = chain.coordinator().unwrap();
     for _ in 0..3 {
         chain.signal(&held.node, Signal::STOP).unwrap();
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         chain.signal(&held.node, Signal::CONT).unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
