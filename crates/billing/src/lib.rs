@@ -29,6 +29,7 @@ pub mod bid;
 pub mod billing_end;
 pub mod cable;
 pub mod cdr;
+mod chance;
 pub mod charge;
 pub mod civil;
 pub mod dialect;

@@ -2,6 +2,9 @@
 //! the same keys.
 #![deny(clippy::disallowed_methods)]
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 /// One key of a dialect's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -92,6 +95,41 @@ pub trait Settings: Default {
     }
 }
 
+/// A time such as `500ms`, `30s`, `5m` or `24h`, within the range.
+pub fn time(value: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let number = number.parse::<u64>().ok()?;
+    let time = Duration::from_millis(number.checked_mul(milliseconds)?);
+    range.contains(&time).then_some(time)
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_a_range() {
+        let most = Duration::from_secs(86_400);
+        let read = |value| time(value, Duration::from_millis(100)..=most);
+        for (value, seconds) in [("1500ms", 1.5), ("30s", 30.0), ("5m", 300.0), ("24h", 86_400.0)] {
+            assert_eq!(read(value), Some(Duration::from_secs_f64(seconds)), "{value}");
+        }
+        for bad in
+            ["", "5", "s", "99ms", "25h", "5min", "1d", "-1s", "1.5s", "18446744073709551615h"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
 }

@@ -395,11 +395,11 @@ proptest! {
     /// gone show, in a layout of one length.
     #[test]
     fn over_a_line_that_loses_bytes_every_call_comes_or_is_counted_as_missing(
-        seed: u64, one_in in 50..2000_u32,
+        seed: u64, one_in in 50..2000_u64,
     ) {
         let settings = settings("ctx");
         let (bytes, calls) = printed(&settings, 200);
-        let mut draw = crate::numbered::generate::Draw(seed);
+        let mut draw = crate::chance::Draw::new(seed, 0);
         let kept: Vec<u8> = bytes.into_iter().filter(|_| draw.below(one_in) > 0).collect();
         let mut collector = collector(&settings, 0, None);
         let mut offset = 0;

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
+use crate::chance::Draw;
 use crate::civil::Civil;
-use crate::numbered::generate::Draw;
 
 /// A call, in no layout yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +24,14 @@ pub struct Call {
 /// Call `serial` of the load with this seed. The number dialled ends in eight digits of the serial,
 /// so that no call of a run is like another in any layout that has room for them.
 pub fn call(seed: u64, serial: u64) -> Call {
-    let mut draw = Draw(seed ^ serial.wrapping_mul(0xd134_2543_de82_ef95));
+    let mut draw = Draw::new(seed, serial);
     let second = i64::try_from(serial.wrapping_mul(7) % (28 * 86_400)).unwrap_or_default();
     Call {
         at: Civil::from_seconds(FIRST_SECOND.saturating_add(second)),
-        seconds: 6 + draw.below(5994),
+        seconds: 6 + draw.below(5994) as u32,
         station: format!("{:04}", 1000 + draw.below(9000)),
         dialled: format!("0{}{:08}", 10 + draw.below(90), serial % 100_000_000),
-        pick: draw.below(1 << 16),
+        pick: draw.below(1 << 16) as u32,
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::layout::{End, Layout};
 use super::page::{Page, is_title};
 use super::sequence::Reset;
-use crate::settings::{Key, Settings};
+use crate::gateway::SETTLE_WITHIN;
+use crate::settings::{Key, Settings, time};
 
 /// The settings; the fields have the names of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,10 +164,7 @@ impl Settings for CdrSettings {
             "title" if value == "layout" => self.title = None,
             "title" => self.title = is_title(value).then(|| Some(value.to_owned()))?,
             "line_timeout" => {
-                let seconds = value.strip_suffix('s')?.parse().ok()?;
-                // The node gives a line up whose input lies unacknowledged for 30 s.
-                self.line_timeout =
-                    (1..=25).contains(&seconds).then(|| Duration::from_secs(seconds))?;
+                self.line_timeout = time(value, Duration::from_secs(1)..=SETTLE_WITHIN)?;
             }
             "buffer" => {
                 let records = value.parse().ok()?;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::posting::Guest;
 use super::record::Composer;
+use crate::chance::{STEP, scramble};
 use crate::charge::{Charge, Kind};
 use crate::civil::Civil;
 
@@ -80,14 +81,10 @@ fn pick<'a>(from: &[&'a str], seed: u64, at: u64, what: u64) -> &'a str {
     from[(mix(seed, at, what) % from.len() as u64) as usize]
 }
 
-/// The output function of SplitMix64, over all three.
+/// Chance for one purpose at one place of a run.
 fn mix(seed: u64, at: u64, what: u64) -> u64 {
-    let mut z = seed
-        .wrapping_add(at.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(what.wrapping_mul(0xd1b5_4a32_d192_ed03));
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+    let step = seed.wrapping_add(at.wrapping_mul(STEP));
+    scramble(step.wrapping_add(what.wrapping_mul(0xd1b5_4a32_d192_ed03)))
 }
 
 const GI: &str = "GI";

@@ -217,7 +217,7 @@ impl Status {
 pub const MAX_NUMBER: u64 = 99_999_999;
 
 /// Record types that can be described, and the fields asked for.
-pub const DESCRIBED: [(&str, &str); 10] = [
+pub const DESCRIBED: [(&str, &str); 8] = [
     ("GI", "RNG#GNGLGSSF"),
     ("GO", "RNG#GSSF"),
     ("GC", "RNG#GNGLGSSF"),
@@ -225,8 +225,6 @@ pub const DESCRIBED: [(&str, &str); 10] = [
     ("NS", "DATI"),
     ("NE", "DATI"),
     ("PS", "RNPTTADADUDDCTTIP#"),
-    ("PR", "WSSOIDPIRNG#GNTAPMC#DATIP#"),
-    ("PL", "WSSORNG#GNDATIP#"),
     ("PA", "RNASCTDATIP#WSSO"),
 ];
 

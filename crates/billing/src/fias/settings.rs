@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::frame::{Check, MAX_FRAME};
 use super::record::DESCRIBED;
 use crate::gateway::SETTLE_WITHIN;
-use crate::settings::{Key, key};
+use crate::settings::{Key, key, time};
 
 /// Settings of the dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +105,8 @@ impl crate::settings::Settings for Settings {
     fn set_known(&mut self, key: &Key, value: &str) -> Option<()> {
         match key.name {
             "check" => self.check = one_of(value, &[("lrc", Check::Lrc), ("none", Check::None)])?,
-            "t1" => self.t1 = duration(value, SECOND / 10, SECOND * 60)?,
-            "t2" => self.t2 = duration(value, SECOND / 10, SECOND * 60)?,
+            "t1" => self.t1 = time(value, SECOND / 10..=SECOND * 60)?,
+            "t2" => self.t2 = time(value, SECOND / 10..=SECOND * 60)?,
             "enqs" => self.enqs = number(value, 0, 10)?,
             "transmissions" => self.transmissions = number(value, 1, 10)?,
             "on_enq_exhausted" => {
@@ -114,10 +114,10 @@ impl crate::settings::Settings for Settings {
                 self.on_enq_exhausted = one_of(value, &values)?;
             }
             "baud" => self.baud = number(value, 300, 1_000_000)?,
-            "answer_timeout" => self.answer_timeout = duration(value, SECOND, SECOND * 600)?,
-            "retry_after" => self.retry_after = duration(value, SECOND / 10, SECOND * 3600)?,
+            "answer_timeout" => self.answer_timeout = time(value, SECOND..=SECOND * 600)?,
+            "retry_after" => self.retry_after = time(value, SECOND / 10..=SECOND * 3600)?,
             "alive_interval" => {
-                self.alive_interval = duration(value, SECOND * 10, SECOND * 3600)?;
+                self.alive_interval = time(value, SECOND * 10..=SECOND * 3600)?;
             }
             "link_failures" => self.link_failures = number(value, 1, 100)?,
             "interface" => {
@@ -146,19 +146,6 @@ fn one_of<T: Copy>(value: &str, values: &[(&str, T)]) -> Option<T> {
 
 fn number(value: &str, least: u32, most: u32) -> Option<u32> {
     value.parse().ok().filter(|number| (least..=most).contains(number))
-}
-
-fn duration(value: &str, least: Duration, most: Duration) -> Option<Duration> {
-    let unit = value.find(|c: char| !c.is_ascii_digit())?;
-    let (count, unit) = value.split_at(unit);
-    let count: u32 = count.parse().ok()?;
-    let unit = match unit {
-        "ms" => SECOND / 1000,
-        "s" => SECOND,
-        "min" => SECOND * 60,
-        _ => return None,
-    };
-    unit.checked_mul(count).filter(|duration| (least..=most).contains(duration))
 }
 
 /// Each once, in the order written.
@@ -201,7 +188,7 @@ const KEYS: [Key; 15] = [
     ),
     key(
         "alive_interval",
-        "5min",
+        "5m",
         "10s to 3600s",
         "How long the other end may say nothing before it is asked whether it is there.",
     ),
@@ -211,7 +198,7 @@ const KEYS: [Key; 15] = [
     key(
         "records",
         "GI GO GC NS NE PS PA",
-        "some of GI GO GC RE NS NE PS PR PL PA",
+        "some of GI GO GC RE NS NE PS PA",
         "Record types described by LR.",
     ),
     key(

@@ -2,6 +2,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use super::frame::{MAX_NUMBER, MAX_TEXT, Record};
+use crate::chance::Draw;
 
 /// Record `number` (at most [`MAX_NUMBER`]) of the run with this seed. The text is between 0 and
 /// [`MAX_TEXT`] bytes of what call-record printers, pay-television servers and hotel systems print.
@@ -10,7 +11,7 @@ use super::frame::{MAX_NUMBER, MAX_TEXT, Record};
 /// If `number` does not fit the eight digits.
 pub fn record(seed: u64, number: u32) -> Record {
     assert!(number <= MAX_NUMBER, "record number {number} is above {MAX_NUMBER}");
-    let mut draw = Draw(seed ^ u64::from(number).wrapping_mul(0xd134_2543_de82_ef95));
+    let mut draw = Draw::new(seed, number.into());
     let mut text = match draw.below(16) {
         0 => String::new(),
         1 => "KEEPALIVE".to_owned(),
@@ -76,24 +77,10 @@ fn posting(draw: &mut Draw) -> String {
     format!(
         "PS|RN{:04}|GN{}|TA{}|DD{:06}|X1",
         draw.below(2000),
-        names[draw.below(names.len() as u32) as usize],
+        names[draw.below(names.len() as u64) as usize],
         draw.below(100_000),
         draw.below(1_000_000),
     )
-}
-
-/// SplitMix64: a few lines, and the same on every machine for ever, which recorded seeds rely on.
-pub(crate) struct Draw(pub(crate) u64);
-
-impl Draw {
-    /// A number below `limit`; the bias of the remainder does not matter for test texts.
-    pub(crate) fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((value ^ value >> 31) % u64::from(limit)) as u32
-    }
 }
 
 #[cfg(test)]
