@@ -32,7 +32,7 @@ pub fn render(report: &Report) -> String {
             }
         };
     };
-    case("run", report.complaint().map(str::to_owned));
+    case("run", report.complaint());
     for verdict in Verdict::ALL {
         let failed = report.expectations.mark(verdict, &outcome.verdicts) == Mark::Failed;
         case(verdict.name(), failed.then(|| failure(report, verdict)));

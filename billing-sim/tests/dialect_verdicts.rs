@@ -55,6 +55,7 @@ fn mute() -> Played {
     let mut scenario = Scenario::new("fias");
     scenario.load.count = Some(3);
     scenario.load.charges = 2;
+    scenario.patience = Duration::from_secs(300);
     // The link comes up by single bytes, too; charges come after that.
     let mut is_up = false;
     play_spoilt(&scenario, |bytes| {

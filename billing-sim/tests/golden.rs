@@ -208,6 +208,8 @@ fn trial() -> exchange::Report {
         faults: 5,
         latency: None,
         standstill: Some(Span { from: at(103), to: at(105) }),
+        answers_dropped: 0,
+        doubts: Vec::new(),
         verdicts: counts.into_iter().collect(),
         findings: vec![Found { at: at(104), finding }],
         findings_omitted: 6,

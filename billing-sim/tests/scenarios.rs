@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use billing::dialect::Dialect;
-use billing_sim::core::exchange::entry::What;
+use billing_sim::core::exchange::entry::{Entry, What};
 use billing_sim::scenario::words;
 use billing_sim::{Scenario, verdicts};
 
@@ -45,6 +45,30 @@ fn each_scenario_comes_out_as_it_says() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// What passed on the line, and when.
+fn line(played: &desk::Played) -> Vec<&Entry> {
+    let passed = |entry: &&Entry| matches!(entry.what, What::In { .. } | What::Out { .. });
+    played.entries.iter().filter(passed).collect()
+}
+
+#[test]
+fn each_fault_of_a_scenario_changes_what_passes_on_the_line() {
+    let mut idle = Vec::new();
+    for path in files() {
+        let scenario = scenario(&path);
+        let played = desk::play(&scenario);
+        for index in 0..scenario.faults.len() {
+            let mut without = scenario.clone();
+            // The others keep their places, and so their chances.
+            without.faults[index].times = Some(0);
+            if line(&played) == line(&desk::play(&without)) {
+                idle.push(format!("{}: {}", path.display(), scenario.faults[index]));
+            }
+        }
+    }
+    assert!(idle.is_empty(), "{idle:#?}");
 }
 
 #[test]

@@ -141,21 +141,27 @@ pub(crate) fn charges(scenario: &Scenario, dialect: &Dialect) -> Vec<Charge> {
 
 /// Plays a scenario against the dialect's real gateway, in virtual time.
 pub(crate) fn play(scenario: &Scenario) -> Played {
-    play_with(scenario, |bytes| vec![bytes], |_| ())
+    play_with(scenario, None, |bytes| vec![bytes], |_| ())
+}
+
+/// The same, told to stop after a time.
+pub(crate) fn play_stopped(scenario: &Scenario, after: Duration) -> Played {
+    play_with(scenario, Some(after), |bytes| vec![bytes], |_| ())
 }
 
 /// The same, with a gateway whose every output becomes what `spoil` makes of it.
 pub(crate) fn play_spoilt(scenario: &Scenario, spoil: impl FnMut(Bytes) -> Vec<Bytes>) -> Played {
-    play_with(scenario, spoil, |_| ())
+    play_with(scenario, None, spoil, |_| ())
 }
 
 /// The same, compared at the end with what `change` makes of the truth.
 pub(crate) fn play_compared(scenario: &Scenario, change: impl FnOnce(&mut Truth)) -> Played {
-    play_with(scenario, |bytes| vec![bytes], change)
+    play_with(scenario, None, |bytes| vec![bytes], change)
 }
 
 fn play_with(
     scenario: &Scenario,
+    stop_after: Option<Duration>,
     mut spoil: impl FnMut(Bytes) -> Vec<Bytes>,
     change: impl FnOnce(&mut Truth),
 ) -> Played {
@@ -168,19 +174,25 @@ fn play_with(
     let mut exchange = Exchange::new(scenario.exchange(true), end, now);
     let mut entries = Vec::new();
     let mut closed: Option<Duration> = None;
+    let mut unwritten: Option<Bytes> = None;
+    let mut stop = stop_after.map(|after| now + after);
     desk.handle_timeout(now);
     for step in 0.. {
         assert!(step < 2_000_000, "the run does not end: {exchange:?}");
         exchange.handle_timeout(now);
         desk.handle_timeout(now);
+        if stop.take_if(|at| *at <= now).is_some() {
+            exchange.stop(now);
+        }
         if closed.take_if(|until| *until <= now).is_some() {
             exchange.handle_damage(now);
         }
-        while let Some(bytes) = exchange.poll_bytes(now) {
+        // As a device: what is to be written waits until it is open again.
+        unwritten = unwritten.or_else(|| exchange.poll_bytes(now));
+        while let Some(bytes) = unwritten.take_if(|_| closed.is_none()) {
             exchange.handle_written(bytes.len(), now);
-            if closed.is_none() {
-                desk.handle_input(&bytes, now);
-            }
+            desk.handle_input(&bytes, now);
+            unwritten = exchange.poll_bytes(now);
         }
         while let Some(bytes) = desk.poll_left(now) {
             for bytes in spoil(bytes).into_iter().filter(|_| closed.is_none()) {
@@ -200,8 +212,8 @@ fn play_with(
         if exchange.is_done() {
             break;
         }
-        let next =
-            [exchange.poll_timeout(), desk.poll_timeout(), closed].into_iter().flatten().min();
+        let next = [exchange.poll_timeout(), desk.poll_timeout(), closed, stop];
+        let next = next.into_iter().flatten().min();
         let next = next.unwrap_or_else(|| panic!("nothing will ever happen: {exchange:?}"));
         now = next.max(now + Duration::from_nanos(1));
     }

@@ -3,4 +3,4 @@
 
 mod bench;
 
-pub(crate) use bench::{Desk, Played, play, play_compared, play_spoilt};
+pub(crate) use bench::{Desk, Played, play, play_compared, play_spoilt, play_stopped};

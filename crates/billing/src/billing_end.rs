@@ -35,6 +35,12 @@ pub trait BillingEnd: Send {
     /// Items queued and not settled.
     fn backlog(&self) -> usize;
 
+    /// Whether one more item would wait for its turn, and none be lost for it.
+    fn has_room(&self) -> bool;
+
+    /// Takes back the items that have not begun to go out.
+    fn withdraw(&mut self);
+
     /// Misbehave, once or from now on.
     fn misbehave(&mut self, misdeed: Misdeed, now: Duration);
 

@@ -52,12 +52,15 @@ pub struct Exchange {
     inlet: Inlet,
     judge: Judge,
     phase: Phase,
+    /// It was told to stop, and ends by then whatever is under way.
+    stop_by: Option<Duration>,
     started: Duration,
     /// When something was settled last, or began to be wanted.
     progress: Duration,
     standstill: Option<Span>,
     bytes_in: u64,
     struck: u64,
+    doubts: Vec<String>,
     findings: Vec<Found>,
     findings_omitted: u64,
     deeds: VecDeque<PortDeed>,
@@ -89,14 +92,16 @@ impl Exchange {
             faults: Faults::new(settings.faults.clone(), seed, now),
             outlet: Outlet::new(settings.pace, seed, now),
             told: 0,
-            inlet: Inlet::new(seed),
+            inlet: Inlet::new(seed, settings.pace.char_time),
             judge: Judge::new(settings.has_list),
             phase: Phase::Running,
+            stop_by: None,
             started: now,
             progress: now,
             standstill: None,
             bytes_in: 0,
             struck: 0,
+            doubts: Vec::new(),
             findings: Vec::new(),
             findings_omitted: 0,
             deeds: VecDeque::new(),
@@ -145,11 +150,13 @@ impl Exchange {
         self.end.set_wall_clock(wall);
     }
 
-    /// Begins no more items and waits for no more charges; what is under way is finished.
+    /// Begins no more items and waits for no more charges; what is under way is finished, or given
+    /// up after the time of patience.
     pub fn stop(&mut self, now: Duration) {
-        self.source.stop();
-        if self.phase == Phase::Running {
-            self.settle(End::Stopped, now);
+        if self.stop_by.is_none() {
+            self.stop_by = Some(now + self.settings.patience);
+            self.source.stop();
+            self.end.withdraw();
         }
         self.after(now);
     }
@@ -166,11 +173,17 @@ impl Exchange {
         if self.is_done() {
             return None;
         }
-        let bytes = Bytes::from(self.outlet.poll_bytes(now)?);
-        self.note(What::Out { bytes: bytes.clone() }, now);
-        // A frame of which a fault has left nothing is out at once.
-        self.tell_written(now);
-        Some(bytes)
+        loop {
+            let due = self.outlet.poll_bytes(now).map(Bytes::from);
+            if let Some(bytes) = &due {
+                self.note(What::Out { bytes: bytes.clone() }, now);
+            }
+            // A frame of which a fault has left nothing is out at once, and others follow it.
+            if !self.tell_written(now) || due.is_some() {
+                return due;
+            }
+            self.after(now);
+        }
     }
 
     /// The next thing for the port to do.
@@ -187,11 +200,11 @@ impl Exchange {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let phase = match self.phase {
             Phase::Done { .. } => return None,
-            Phase::Settling { until, .. } => Some(until),
+            Phase::Settling { until, .. } => Some(self.settled_at(until)),
             Phase::Running => {
                 let patience = self.is_waiting().then(|| self.progress + self.settings.patience);
-                let load = self.source.poll_timeout(self.end.backlog());
-                [patience, load].into_iter().flatten().min()
+                let load = self.source.poll_timeout(self.has_room());
+                [patience, load, self.stop_by].into_iter().flatten().min()
             }
         };
         let parts = [
@@ -219,6 +232,7 @@ impl Exchange {
         let Phase::Done { why, .. } = self.phase else { return };
         self.judge.handle_end(truth, &|text| self.end.is_own(text), why);
         self.collect_findings(now);
+        self.doubts = self.doubts_of(truth, why);
         self.note(What::Ended { why }, now);
     }
 
@@ -239,15 +253,53 @@ impl Exchange {
             faults: self.struck,
             latency: self.judge.latency().summary(),
             standstill: self.standstill,
+            answers_dropped: self.outlet.dropped(),
+            doubts: self.doubts.clone(),
             verdicts: self.judge.counts().clone(),
             findings: self.findings.clone(),
             findings_omitted: self.findings_omitted,
         }
     }
 
+    /// What speaks against the run as a proof, though it ended as it was to.
+    fn doubts_of(&self, truth: &Truth, why: End) -> Vec<String> {
+        let tally = self.judge.tally();
+        let short = |what: &str, is: u64, wanted: u64| {
+            let is_short = why == End::Duration && is < wanted;
+            is_short.then(|| format!("{what} {is} of {wanted} in the time that was given"))
+        };
+        // A dialect that can't tell whether anybody is there counts as confirmed what has left.
+        let is_heard = self.end.is_link_up().is_some() || truth.records.is_some();
+        let unheard = || {
+            "nothing tells that a gateway was there: compare what it has taken (--records)"
+                .to_owned()
+        };
+        let all = [
+            short("charges posted:", tally.posted, self.source.charges()),
+            short("records begun:", tally.queued, self.source.count().unwrap_or_default()),
+            (!is_heard).then(unheard),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
     /// Whether something is wanted that has not come.
     fn is_waiting(&self) -> bool {
-        self.end.backlog() > 0 || self.judge.tally().posted < self.source.charges()
+        let charges = self.stop_by.is_none() && self.judge.tally().posted < self.source.charges();
+        self.end.backlog() > 0 || charges
+    }
+
+    /// Whether one more item can be begun. One for which the billing system has no room costs
+    /// another; at a given rate that is what is looked at, else it is not.
+    fn has_room(&self) -> bool {
+        let Load { interval, outstanding, .. } = self.settings.load;
+        self.end.backlog() < outstanding
+            && (interval.is_some() || self.end.has_room())
+            && !self.judge.is_full()
+    }
+
+    /// When a run that settles until then is done: what is being sent is finished.
+    fn settled_at(&self, until: Duration) -> Duration {
+        if self.outlet.is_idle() { until } else { until + self.settings.patience }
     }
 
     /// Brings everything up to date after anything happened.
@@ -258,7 +310,7 @@ impl Exchange {
             self.look_for_end(now);
         }
         if let Phase::Settling { why, until } = self.phase
-            && now >= until
+            && now >= self.settled_at(until)
         {
             self.phase = Phase::Done { why, at: now };
         }
@@ -266,7 +318,7 @@ impl Exchange {
 
     fn begin_items(&mut self, now: Duration) {
         for _ in 0..self.settings.load.outstanding {
-            let Some(serial) = self.source.poll(self.end.backlog(), now) else { break };
+            let Some(serial) = self.source.poll(self.has_room(), now) else { break };
             if !self.is_waiting() {
                 self.progress = now;
             }
@@ -281,13 +333,17 @@ impl Exchange {
     fn look_for_end(&mut self, now: Duration) {
         let late = self.source.is_late(now);
         let posted = self.judge.tally().posted >= self.source.charges();
-        // Charges alone were asked for: they are the run's length.
-        if posted && self.source.is_by_charges() {
+        // Charges alone were asked for: they are the run's length. And no time is over twice.
+        if late || posted && self.source.is_by_charges() {
             self.source.stop();
         }
         let sent = self.source.is_over(now) && self.end.backlog() == 0 && self.outlet.is_idle();
         if self.judge.is_full() {
             self.settle(End::Full, now);
+        } else if let Some(by) = self.stop_by {
+            if sent || now >= by {
+                self.settle(End::Stopped, now);
+            }
         } else if sent && (posted || late) {
             self.settle(if late { End::Duration } else { End::Done }, now);
         } else if self.is_waiting() && now >= self.progress + self.settings.patience {
@@ -328,11 +384,10 @@ impl Exchange {
                 self.faults.handle_record();
             }
             SimEvent::Sent { attempt: 0 | 1, .. } => self.faults.handle_record(),
-            SimEvent::Confirmed { .. }
-            | SimEvent::GaveUp { .. }
-            | SimEvent::Overwritten { .. }
-            | SimEvent::Declined { .. } => self.make_progress(waited, now),
-            SimEvent::Link { .. } => self.progress = now,
+            SimEvent::Confirmed { .. } | SimEvent::Declined { .. } => {
+                self.make_progress(waited, now);
+            }
+            // What its sender gives up or overwrites is no sign of a gateway.
             _ => {}
         }
     }
@@ -358,11 +413,14 @@ impl Exchange {
         }
     }
 
-    fn tell_written(&mut self, now: Duration) {
-        if self.outlet.left() > self.told {
+    /// Tells the billing system of frames that have left; whether there were any.
+    fn tell_written(&mut self, now: Duration) -> bool {
+        let is_news = self.outlet.left() > self.told;
+        if is_news {
             self.told = self.outlet.left();
             self.end.handle_written(self.told, now);
         }
+        is_news
     }
 
     fn collect_findings(&mut self, now: Duration) {

@@ -50,15 +50,20 @@ impl Source {
         self.load.charges
     }
 
+    /// How many items there are to be.
+    pub fn count(&self) -> Option<u64> {
+        self.load.count
+    }
+
     /// Whether charges alone say how long the run is.
     pub fn is_by_charges(&self) -> bool {
         self.load.charges > 0 && self.load.count.is_none() && self.load.duration.is_none()
     }
 
-    /// Serial number of the item that is to be begun now, if one is.
-    pub fn poll(&mut self, backlog: usize, now: Duration) -> Option<u64> {
+    /// Serial number of the item that is to be begun now, if one is. Without room it waits.
+    pub fn poll(&mut self, has_room: bool, now: Duration) -> Option<u64> {
         let due = self.due().is_some_and(|due| now >= due);
-        (due && !self.is_over(now) && backlog < self.load.outstanding).then(|| {
+        (due && !self.is_over(now) && has_room).then(|| {
             self.begun += 1;
             self.begun
         })
@@ -75,13 +80,13 @@ impl Source {
         self.end().is_some_and(|end| now >= end)
     }
 
-    /// When an item is due or the time is over; `backlog` may hold it back until something is settled.
-    pub fn poll_timeout(&self, backlog: usize) -> Option<Duration> {
+    /// When an item is due or the time is over. Without room an item waits until something is
+    /// settled.
+    pub fn poll_timeout(&self, has_room: bool) -> Option<Duration> {
         if self.stopped {
             return None;
         }
-        let room = backlog < self.load.outstanding;
-        [self.due().filter(|_| room), self.end()].into_iter().flatten().min()
+        [self.due().filter(|_| has_room), self.end()].into_iter().flatten().min()
     }
 
     fn due(&self) -> Option<Duration> {
@@ -123,25 +128,25 @@ mod tests {
 
     #[test]
     fn items_come_at_their_rate_and_wait_for_room() {
-        let load = Load { count: Some(3), outstanding: 2, ..Load::default() };
+        let load = Load { count: Some(3), ..Load::default() };
         let start = Duration::from_secs(5);
         let mut source = Source::new(load, start);
-        assert_eq!(source.poll(0, start), Some(1));
-        assert_eq!((source.poll(1, start), source.poll_timeout(1)), (None, Some(start + STEP)));
-        assert_eq!(source.poll(1, start + STEP), Some(2));
-        assert_eq!((source.poll(2, start + STEP * 9), source.poll_timeout(2)), (None, None));
+        assert_eq!(source.poll(true, start), Some(1));
+        assert_eq!((source.poll(true, start), source.poll_timeout(true)), (None, Some(start + STEP)));
+        assert_eq!(source.poll(true, start + STEP), Some(2));
+        assert_eq!((source.poll(false, start + STEP * 9), source.poll_timeout(false)), (None, None));
         assert!(!source.is_over(start + STEP * 9));
-        assert_eq!(source.poll(1, start + STEP * 9), Some(3));
+        assert_eq!(source.poll(true, start + STEP * 9), Some(3));
         assert!(source.is_over(start + STEP * 9));
-        assert_eq!(source.poll_timeout(0), None);
+        assert_eq!(source.poll_timeout(true), None);
     }
 
     #[test]
     fn the_time_ends_it() {
         let load = Load { interval: None, duration: Some(STEP), ..Load::default() };
         let mut source = Source::new(load, STEP);
-        assert_eq!((source.poll(0, STEP), source.poll(0, STEP)), (Some(1), Some(2)));
+        assert_eq!((source.poll(true, STEP), source.poll(true, STEP)), (Some(1), Some(2)));
         assert!(source.is_over(STEP * 2) && source.is_late(STEP * 2));
-        assert_eq!(source.poll(0, STEP * 2), None);
+        assert_eq!(source.poll(true, STEP * 2), None);
     }
 }

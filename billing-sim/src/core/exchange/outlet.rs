@@ -35,10 +35,12 @@ pub struct Outlet {
     last_poll: Option<Duration>,
     handed: u64,
     written: u64,
-    /// Ends of frames handed out whole, as positions in the output.
-    ends: VecDeque<u64>,
+    /// Ends of frames handed out whole, as positions in the output, and for how many each stands.
+    ends: VecDeque<(u64, u64)>,
     /// Frames that have left.
     left: u64,
+    /// Answers for which there was no room.
+    dropped: u64,
     tampers: VecDeque<Tamper>,
     stall: Option<Duration>,
 }
@@ -48,6 +50,8 @@ struct Frame {
     bytes: Vec<u8>,
     /// Before which byte it stops, and for how long.
     stall: Option<(usize, Duration)>,
+    /// Itself, and the answers dropped behind it: they count as left when it has.
+    stands_for: u64,
 }
 
 impl Outlet {
@@ -65,6 +69,7 @@ impl Outlet {
             written: 0,
             ends: VecDeque::new(),
             left: 0,
+            dropped: 0,
             tampers: VecDeque::new(),
             stall: None,
         }
@@ -82,15 +87,26 @@ impl Outlet {
         self.stall = Some(lasting);
     }
 
-    /// A frame to send.
+    /// A frame to send. An answer is dropped when [`MAX_FRAMES`] wait, and counts as left.
     pub fn push(&mut self, bytes: &[u8], now: Duration) {
-        let mut frame = Frame { bytes: bytes.to_vec(), stall: None };
+        let mut frame = Frame { bytes: bytes.to_vec(), stall: None, stands_for: 1 };
         // An answer of a byte or two is no record.
-        if bytes.len() >= LEAST_RECORD {
+        let is_record = bytes.len() >= LEAST_RECORD;
+        if !is_record
+            && self.frames.len() >= MAX_FRAMES
+            && let Some(last) = self.frames.back_mut()
+        {
+            last.stands_for += 1;
+            self.dropped += 1;
+            return;
+        }
+        if is_record {
             if let Some(tamper) = self.tampers.pop_front() {
                 spoil(&mut frame.bytes, tamper, &mut self.dice);
             }
-            let middle = 1 + self.dice.below(frame.bytes.len() as u64 - 1) as usize;
+            // A fault may have left nothing of it.
+            let inner = (frame.bytes.len() as u64).saturating_sub(1);
+            let middle = 1 + self.dice.below(inner) as usize;
             frame.stall = self.stall.take().map(|lasting| (middle, lasting));
         }
         if self.frames.is_empty() {
@@ -117,7 +133,7 @@ impl Outlet {
                 Some(byte) if self.line_free + self.next_takes <= now => due.push(*byte),
                 Some(_) => break,
                 None => {
-                    self.ends.push_back(self.handed + due.len() as u64);
+                    self.ends.push_back((self.handed + due.len() as u64, frame.stands_for));
                     self.frames.pop_front();
                     self.at = 0;
                     self.draw_gap();
@@ -149,6 +165,11 @@ impl Outlet {
         self.left
     }
 
+    /// Answers for which there was no room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Bytes written.
     pub fn written(&self) -> u64 {
         self.written
@@ -170,9 +191,9 @@ impl Outlet {
     }
 
     fn count_left(&mut self) {
-        while self.ends.front().is_some_and(|end| *end <= self.written) {
+        while let Some((_, frames)) = self.ends.front().filter(|(end, _)| *end <= self.written) {
+            self.left += frames;
             self.ends.pop_front();
-            self.left += 1;
         }
     }
 
@@ -210,16 +231,18 @@ pub struct Inlet {
     dice: Dice,
     /// Faults that wait, each with the place in a burst where it begins.
     tampers: VecDeque<(Tamper, usize)>,
-    /// Bytes that came without a pause of [`BURST_GAP`].
+    /// Bytes that came without a pause of `gap`.
     burst: usize,
+    gap: Duration,
     last: Duration,
 }
 
 impl Inlet {
-    /// Nothing is to be spoilt yet.
-    pub fn new(seed: u64) -> Self {
+    /// Nothing is to be spoilt yet. `char_time` is the line's, if it is paced by it.
+    pub fn new(seed: u64, char_time: Option<Duration>) -> Self {
         let dice = Dice::new(seed, 1001);
-        Self { dice, tampers: VecDeque::new(), burst: 0, last: Duration::ZERO }
+        let gap = LATE_READ + char_time.unwrap_or_default() * 2;
+        Self { dice, tampers: VecDeque::new(), burst: 0, gap, last: Duration::ZERO }
     }
 
     /// The next record is to be tampered with.
@@ -233,7 +256,7 @@ impl Inlet {
 
     /// What becomes of bytes that were read at `now`.
     pub fn pass(&mut self, bytes: &[u8], now: Duration) -> Vec<u8> {
-        if now.saturating_sub(self.last) > BURST_GAP {
+        if now.saturating_sub(self.last) > self.gap {
             self.burst = 0;
         }
         self.last = now;
@@ -266,9 +289,12 @@ impl Inlet {
 const LEAST_RECORD: usize = 8;
 /// Byte faults that wait for a record at most: a schedule may strike where no record comes.
 const MAX_ARMED: usize = 64;
-/// A longer pause ends a burst of input: more than a scheduler's delay, less than between records
-/// that wait for an answer.
-const BURST_GAP: Duration = Duration::from_millis(30);
+/// Answers and records that may wait to go out: seconds of any line's time. Each noise that comes in
+/// may ask for an answer, and whoever makes it may be faster than the line, or hold it back.
+pub const MAX_FRAMES: usize = 4096;
+/// How late a scheduler may let a byte be read. A pause that is longer than this and two characters
+/// ends a burst of input; between records that wait for an answer it is longer still.
+const LATE_READ: Duration = Duration::from_millis(30);
 
 #[cfg(test)]
 mod tests {
@@ -348,6 +374,38 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_which_a_fault_leaves_nothing_has_left() {
+        let mut outlet = Outlet::new(Pace::default(), 3, Duration::ZERO);
+        outlet.tamper(Tamper { kind: TamperKind::Drop, count: 10, side: Side::Out });
+        outlet.stall(CHAR);
+        outlet.push(b"0123456789", Duration::ZERO);
+        assert_eq!((outlet.poll_bytes(Duration::ZERO), outlet.left()), (None, 1));
+        assert!(outlet.is_idle());
+    }
+
+    #[test]
+    fn answers_that_find_no_room_are_counted_and_have_left() {
+        let pace = Pace { char_time: Some(CHAR), ..Pace::default() };
+        let mut outlet = Outlet::new(pace, 1, Duration::ZERO);
+        for _ in 0..MAX_FRAMES + 10 {
+            outlet.push(b"\x15", Duration::ZERO);
+        }
+        outlet.push(b"0123456789", Duration::ZERO);
+        assert_eq!(outlet.dropped(), 10);
+        assert_eq!(all(&run(&mut outlet, Duration::ZERO)).len(), MAX_FRAMES + 10);
+        assert_eq!(outlet.left(), MAX_FRAMES as u64 + 11);
+    }
+
+    #[test]
+    fn a_burst_on_a_slow_line_is_one() {
+        let slow = Duration::from_millis(91);
+        let mut inlet = Inlet::new(3, Some(slow));
+        inlet.tamper(Tamper { kind: TamperKind::Drop, count: 1, side: Side::In });
+        let came = (1..20).flat_map(|n| inlet.pass(b"x", slow * n)).count();
+        assert_eq!(came, 18);
+    }
+
+    #[test]
     fn tampering_changes_one_record_only() {
         for (kind, lens) in
             [(TamperKind::Flip, 23), (TamperKind::Drop, 21), (TamperKind::Insert, 25)]
@@ -363,7 +421,7 @@ mod tests {
             assert_ne!(out[3..13], b"0123456789"[..], "{kind:?}");
             assert_eq!(outlet.left(), 3);
 
-            let mut inlet = Inlet::new(3);
+            let mut inlet = Inlet::new(3, None);
             inlet.tamper(Tamper { kind, count: 2, side: Side::In });
             let at = |n: u32| CHAR * 100 * n;
             assert_eq!(inlet.pass(b"ACK", at(1)), b"ACK");

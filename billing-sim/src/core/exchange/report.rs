@@ -74,6 +74,10 @@ pub struct Outcome {
     pub latency: Option<LatencySummary>,
     /// The longest time in which something was wanted and nothing was settled: a failover is one.
     pub standstill: Option<Span>,
+    /// Answers that were not sent, since too many waited already.
+    pub answers_dropped: u64,
+    /// What speaks against it as a proof, though it ended as it was to.
+    pub doubts: Vec<String>,
     /// The verdicts.
     pub verdicts: Counts,
     /// The first findings, in order of time.
@@ -147,9 +151,9 @@ impl Report {
     }
 
     /// Why the run as a whole is no proof, whatever the verdicts.
-    pub fn complaint(&self) -> Option<&'static str> {
+    pub fn complaint(&self) -> Option<String> {
         let tally = self.outcome.tally;
-        match self.outcome.ended {
+        let by_end = match self.outcome.ended {
             End::Silent => Some("the gateway settled nothing for the time of patience"),
             End::Full => Some("more passed than can be remembered and compared"),
             End::Gone => Some("the port disappeared"),
@@ -159,7 +163,10 @@ impl Report {
                 Some("nothing was posted or confirmed: such a run proves nothing")
             }
             End::Done | End::Duration | End::Stopped => None,
-        }
+        };
+        let doubts = self.outcome.doubts.iter().map(String::as_str);
+        let all: Vec<_> = by_end.into_iter().chain(doubts).collect();
+        if all.is_empty() { None } else { Some(all.join("; ")) }
     }
 }
 

@@ -299,6 +299,16 @@ impl BillingEnd for Billing {
         self.queue.len()
     }
 
+    fn has_room(&self) -> bool {
+        self.queue.len() < MAX_BACKLOG
+    }
+
+    fn withdraw(&mut self) {
+        let is_out = self.sending == Some(Sending::Command)
+            || self.queue.front().is_some_and(|item| item.attempts > 0);
+        self.queue.truncate(usize::from(is_out));
+    }
+
     fn misbehave(&mut self, misdeed: Misdeed, now: Duration) {
         match misdeed {
             Misdeed::CorruptCheck { count } => self.link.spoil(count),

@@ -157,6 +157,14 @@ impl BillingEnd for Exchange {
         self.buffer.len() + usize::from(matches!(self.leaving, Some(Some(_))))
     }
 
+    fn has_room(&self) -> bool {
+        self.buffer.len() < self.settings.buffer
+    }
+
+    fn withdraw(&mut self) {
+        self.buffer.clear();
+    }
+
     fn misbehave(&mut self, misdeed: Misdeed, now: Duration) {
         if let Misdeed::EndLink { pause } = misdeed {
             self.silent_until = Some(now + pause);

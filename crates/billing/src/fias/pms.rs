@@ -303,6 +303,15 @@ impl BillingEnd for Pms {
         self.load.len()
     }
 
+    fn has_room(&self) -> bool {
+        self.load.len() < MAX_BACKLOG
+    }
+
+    fn withdraw(&mut self) {
+        let is_out = matches!(self.sending, Some(Sending::Load(_)));
+        self.load.truncate(usize::from(is_out));
+    }
+
     fn misbehave(&mut self, misdeed: Misdeed, now: Duration) {
         self.now = now;
         match misdeed {

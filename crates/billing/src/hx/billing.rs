@@ -155,6 +155,12 @@ impl BillingEnd for Billing {
         0
     }
 
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn withdraw(&mut self) {}
+
     fn misbehave(&mut self, misdeed: Misdeed, _now: Duration) {
         self.mischief.take(misdeed);
     }

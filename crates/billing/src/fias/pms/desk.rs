@@ -15,6 +15,7 @@ impl Pms {
         };
         match (record.kind(), self.state) {
             // It knows the gateway, or wants it described.
+            ("LS", State::Alive) if self.is_said("LA") => {}
             ("LS", State::Alive) => self.control.push_back("LA"),
             ("LS", _) => self.start_again(),
             ("LD", _) => self.set_state(State::Described),
