@@ -15,6 +15,7 @@ use crate::core::exchange::verdict::Verdict;
 use crate::driver::options::Options;
 use crate::journal::args::{REPLAY_EXAMPLES, ReplayArgs, SHOW_EXAMPLES, ShowArgs};
 use crate::rate::Rate;
+use crate::scenario::file::MAX_RECORDS;
 use crate::scenario::{Scenario, words};
 
 /// A simulated billing system that judges whoever answers it.
@@ -97,8 +98,8 @@ pub struct RunArgs {
     /// Send as fast as bytes are taken instead of at true character time
     #[arg(long)]
     pub fast: bool,
-    /// Wait while this many records are unanswered (default: no limit; numbered with --fast, 256;
-    /// other dialects at rate max, 8)
+    /// Wait while this many records are unanswered [default: 4096, at rate max 8; numbered: no limit,
+    /// with --fast 256]
     #[arg(long, value_name = "RECORDS", value_parser = parse_outstanding)]
     pub outstanding: Option<usize>,
     /// What only `numbered` has.
@@ -141,7 +142,7 @@ pub struct TrialArgs {
     /// Wait for this many charges from the gateway
     #[arg(long, value_name = "CHARGES")]
     pub charges: Option<u64>,
-    /// Do something wrong on purpose, as \"nak count=2 every=50\" (`billing-sim list --faults` names
+    /// Do something wrong on purpose, as "nak count=2 every=50" (`billing-sim list --faults` names
     /// all)
     #[arg(long, value_name = "FAULT", value_parser = parse_fault)]
     pub fault: Vec<Fault>,
@@ -264,8 +265,8 @@ fn parse_fault(text: &str) -> Result<Fault, String> {
 
 fn parse_outstanding(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("give a number of records above 0".to_owned()),
-        Ok(records) => Ok(records),
+        Ok(records @ 1..=MAX_RECORDS) => Ok(records),
+        _ => Err(format!("give a number of records from 1 to {MAX_RECORDS}")),
     }
 }
 
@@ -274,8 +275,8 @@ pub const NUMBERED: &str = "numbered";
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 the gateway passed, 1 it failed, 64 wrong usage or a wrong scenario, 66 a file to
-compare with cannot be read, 69 the port cannot be opened, 73 a report cannot be written, 74 another
-failure of the system.";
+compare with cannot be read, 69 the port cannot be opened, 71 the system refused a timer or a thread,
+73 a report cannot be written, 74 another failure of the system.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -317,11 +318,11 @@ Examples:
       billing-sim list --faults
 
 A run ends by count, charges and duration, or by SIGINT or SIGTERM: it finishes the record being
-sent, waits for late answers and reports. A second signal ends it at once.
+sent, takes back those that wait, waits for late answers and reports. A second signal ends it at once.
 
 Exit status: 0 the gateway passed, 1 it failed, 64 wrong usage or a wrong scenario, 66 a file to
-compare with cannot be read, 69 the port cannot be opened, 73 a report cannot be written, 74 another
-failure of the system.";
+compare with cannot be read, 69 the port cannot be opened, 71 the system refused a timer or a thread,
+73 a report cannot be written, 74 another failure of the system.";
 
 #[cfg(test)]
 mod tests {
@@ -373,6 +374,7 @@ mod tests {
             "billing-sim run --port x --first 100000000",
             "billing-sim run --port x --json --events",
             "billing-sim run --port x --outstanding 0",
+            "billing-sim run --port x --outstanding 1000001",
             "billing-sim run --port x --line 9600",
             "billing-sim run --port x --dialect sms",
             "billing-sim run --port x --dialect fias --set lrc",

@@ -20,6 +20,7 @@ pub mod junit;
 pub mod listing;
 pub mod program;
 pub mod rate;
+pub mod report_file;
 pub mod scenario;
 pub mod table;
 pub mod trial;

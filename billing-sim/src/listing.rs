@@ -37,7 +37,12 @@ pub fn dialects(is_json: bool) -> String {
 pub fn faults(is_json: bool) -> String {
     if is_json {
         let kinds = KINDS
-            .map(|kind| json!({ "name": kind.name, "keys": kind.keys, "meaning": kind.meaning }));
+            .map(|kind| {
+                json!({
+                    "name": kind.name, "keys": kind.keys, "dialects": kind.dialects,
+                    "meaning": kind.meaning,
+                })
+            });
         let words = WORDS.map(
             |word| json!({ "name": word.name, "values": word.values, "meaning": word.meaning }),
         );
@@ -46,7 +51,12 @@ pub fn faults(is_json: bool) -> String {
     let mut kinds = Table::new();
     kinds.load_style(NOTHING);
     for kind in KINDS {
-        kinds.add_row([kind.name, &kind.keys.join(", "), kind.meaning]);
+        kinds.add_row([
+            kind.name,
+            &kind.keys.join(", "),
+            &kind.dialects.join(", "),
+            kind.meaning,
+        ]);
     }
     let mut words = Table::new();
     words.load_style(NOTHING);

@@ -1,8 +1,6 @@
 //! What the binary does with its command line.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use crate::core::event::{Event, Verdict};
 use crate::core::report::Report;
 use crate::driver::options::Shutdown;
 use crate::driver::run::{EVENT_QUEUE, run};
+use crate::report_file::ReportFile;
 use crate::{journal, listing, table, trial};
 
 /// Does what the command line says; messages go to standard error.
@@ -92,9 +91,9 @@ fn charges(args: &ChargesArgs) -> Result<(), Failure> {
 
 fn run_and_report(args: &RunArgs) -> Exit {
     // Before the run: a report that cannot be kept is not worth ten minutes.
-    let mut file = match args.report.as_deref().map(create).transpose() {
+    let file = match args.report.as_deref().map(ReportFile::create).transpose() {
         Ok(file) => file,
-        Err(message) => return complain(Exit::CannotCreate, &message),
+        Err(failure) => return complain(failure.exit, &failure.message),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -108,8 +107,8 @@ fn run_and_report(args: &RunArgs) -> Exit {
         Ok(json) => json + "\n",
         Err(error) => return complain(Exit::Io, &error.to_string()),
     };
-    if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(json.as_bytes())) {
-        return complain(Exit::CannotCreate, &format!("failed to write the report: {error}"));
+    if let Some(Err(failure)) = file.map(|file| file.write(&json)) {
+        return complain(failure.exit, &failure.message);
     }
     let text = match (args.json, args.events) {
         (true, _) => json,
@@ -218,10 +217,6 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         true => format!("{:#}\n", ports::json(&found)),
         false => ports::table(&found),
     })
-}
-
-fn create(path: &Path) -> Result<File, String> {
-    File::create(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn complain(exit: Exit, message: &str) -> Exit {

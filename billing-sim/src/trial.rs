@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
+use billing::Dialect;
 use daemon::{Exit, Failure, OrExit};
 use sys::Flow;
 
@@ -17,7 +19,9 @@ use crate::driver::options::Shutdown;
 use crate::follow::Follower;
 use crate::journal::{Header, Writer, Written};
 use crate::program::until_signals;
-use crate::scenario::Scenario;
+use crate::report_file::ReportFile;
+use crate::scenario::{Scenario, words};
+use crate::truth_files::Taken;
 use crate::{junit, truth_files, verdicts};
 
 /// Runs a dialect and reports; the status says whether the gateway passed.
@@ -27,13 +31,15 @@ use crate::{junit, truth_files, verdicts};
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let scenario = scenario(args)?;
     // Before the run: a report that can't be kept is not worth ten minutes.
-    let report_file = create(args.report.as_deref())?;
-    let junit_file = create(args.trial.junit.as_deref())?;
+    let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
+    let junit_file = args.trial.junit.as_deref().map(ReportFile::create).transpose()?;
+    look_at(&args.trial, &scenario)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime.or_exit(Exit::OsError)?.block_on(run_on_device(args, &scenario))?;
+    let run = runtime.or_exit(Exit::OsError)?.block_on(run_on_device(args, &scenario))?;
+    let Run { report, wrong } = run;
     let json = serde_json::to_string_pretty(&report).or_exit(Exit::Io)? + "\n";
-    write(report_file, args.report.as_deref(), &json)?;
-    write(junit_file, args.trial.junit.as_deref(), &junit::render(&report))?;
+    report_file.map_or(Ok(()), |file| file.write(&json))?;
+    junit_file.map_or(Ok(()), |file| file.write(&junit::render(&report)))?;
     let text = match (args.json, args.events) {
         (true, _) => json,
         (_, true) => format!("{}\n", serde_json::json!({ "event": "report", "report": report })),
@@ -41,7 +47,32 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     };
     // A reader that has gone is no reason to forget the verdict.
     let _ = io::stdout().write_all(text.as_bytes());
-    Ok(if report.pass { Exit::Ok } else { Exit::Negative })
+    match wrong {
+        Some(error) => Err(Failure::new(Exit::NoInput, error)),
+        None if report.pass => Ok(Exit::Ok),
+        None => Ok(Exit::Negative),
+    }
+}
+
+/// What can be known before the run of the files that are compared after it: they may still be
+/// written meanwhile.
+fn look_at(args: &TrialArgs, scenario: &Scenario) -> Result<(), Failure> {
+    let dialect = scenario.dialect().or_exit(Exit::Usage)?;
+    if args.expect.is_some() && !dialect.posts() {
+        let message = format!("nobody posts charges in {}: leave --expect out", dialect.name());
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    for path in [&args.expect, &args.records].into_iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let found = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::metadata(folder.unwrap_or(Path::new("."))).map(drop)
+            }
+            opened => opened.map(drop),
+        };
+        found.map_err(|error| format!("{}: {error}", path.display())).or_exit(Exit::NoInput)?;
+    }
+    Ok(())
 }
 
 /// The scenario that the arguments ask for.
@@ -59,7 +90,10 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, Failure> {
         None => Scenario::new(args.dialect.as_deref().unwrap_or_default()),
     };
     args.change(&mut scenario);
-    scenario.dialect().or_exit(Exit::Usage)?;
+    let dialect = scenario.dialect().or_exit(Exit::Usage)?;
+    for fault in &scenario.faults {
+        words::check(fault, &dialect).or_exit(Exit::Usage)?;
+    }
     if scenario.holds_gateway() && scenario.line.flow == Flow::None {
         let message = "the fault hold needs a line with flow control, as --line 9600,8N1,rtscts";
         return Err(Failure::new(Exit::Usage, message));
@@ -71,7 +105,14 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, Failure> {
     Ok(scenario)
 }
 
-async fn run_on_device(args: &RunArgs, scenario: &Scenario) -> Result<Report, Failure> {
+/// A run that is over.
+struct Run {
+    report: Report,
+    /// What it should have been compared with could not be had.
+    wrong: Option<String>,
+}
+
+async fn run_on_device(args: &RunArgs, scenario: &Scenario) -> Result<Run, Failure> {
     let dialect = scenario.dialect().or_exit(Exit::Usage)?;
     let device = Device::open(args.port.clone(), scenario.line).or_exit(Exit::Unavailable)?;
     if let Some(port) = device.port().filter(|port| !port.is_pty()) {
@@ -81,21 +122,16 @@ async fn run_on_device(args: &RunArgs, scenario: &Scenario) -> Result<Report, Fa
     }
     let shutdown = Shutdown::default();
     let signals = tokio::spawn(until_signals(shutdown.clone()));
-    let load = scenario.load;
-    let wanted = load.count.map(|count| count + load.charges);
     let journal = args.trial.journal.as_deref();
     let mut writer = journal.map(|path| writer(path, args, scenario)).transpose()?;
     let mut follower = match args.events {
         true => Follower::events(),
-        false => Follower::progress(wanted.or_else(|| (load.charges > 0).then_some(load.charges))),
+        false => Follower::progress(&scenario.load),
     };
-    let TrialArgs { expect, records, .. } = &args.trial;
-    let truth = || {
-        let charges = expect.as_ref().map(|path| truth_files::charges(path, &dialect)).transpose();
-        let records = records.as_ref().map(|path| truth_files::records(path)).transpose();
-        Ok(Truth { charges: charges?, records: records? })
-    };
-    let settings = scenario.exchange(expect.is_some());
+    let began = daemon::wall::now();
+    let mut wrong = Vec::new();
+    let truth = || Ok(truth(&args.trial, &dialect, began, &mut wrong));
+    let settings = scenario.exchange(args.trial.expect.is_some());
     let seed = scenario.seed;
     let end = |wall, now| dialect.billing_end(seed, wall, now);
     let mut sink = Both(&mut follower, writer.as_mut());
@@ -105,11 +141,33 @@ async fn run_on_device(args: &RunArgs, scenario: &Scenario) -> Result<Report, Fa
     if let (Some(writer), Some(path)) = (writer, journal) {
         tell(&writer.end(), path);
     }
-    let exchange = run.or_exit(Exit::NoInput)?;
-    let outcome = exchange.outcome(sys::boottime());
+    let exchange = run.or_exit(Exit::OsError)?;
+    let mut outcome = exchange.outcome(sys::boottime());
+    outcome.doubts.extend_from_slice(&wrong);
     let run = scenario.run(&args.port.display().to_string());
     let report = Report::new(run, outcome, scenario.expectations.clone());
-    Ok(Report { events_dropped, ..report })
+    let wrong = (!wrong.is_empty()).then(|| wrong.join("; "));
+    Ok(Run { report: Report { events_dropped, ..report }, wrong })
+}
+
+/// What the files say that there are. Those that can't be read are not compared: the run was long,
+/// and what the billing system saw itself is worth a report.
+fn truth(
+    args: &TrialArgs,
+    dialect: &Dialect,
+    began: Duration,
+    wrong: &mut Vec<String>,
+) -> Truth {
+    let mut had = |error: io::Error| wrong.push(format!("not compared: {error}"));
+    let charges = args.expect.as_ref().map(|path| truth_files::charges(path, dialect));
+    let charges = charges.and_then(|charges| charges.map_err(&mut had).ok());
+    let records = args.records.as_ref().map(|path| truth_files::records(path, dialect, began));
+    let records = records.and_then(|records| records.map_err(&mut had).ok());
+    if let (Some(Taken { before: before @ 1.., .. }), Some(path)) = (&records, &args.records) {
+        let path = path.display();
+        eprintln!("billing-sim: warning: {path}: {before} records from before the run do not count");
+    }
+    Truth { charges, records: records.map(|taken| taken.texts) }
 }
 
 /// Whoever follows, and the journal if there is one.
@@ -145,18 +203,6 @@ fn tell(written: &Written, path: &Path) {
     if written.dropped > 0 {
         eprintln!("billing-sim: warning: {path}: {} entries are missing", written.dropped);
     }
-}
-
-fn create(path: Option<&Path>) -> Result<Option<File>, Failure> {
-    let file =
-        path.map(|path| File::create(path).map_err(|error| format!("{}: {error}", path.display())));
-    file.transpose().or_exit(Exit::CannotCreate)
-}
-
-fn write(file: Option<File>, path: Option<&Path>, text: &str) -> Result<(), Failure> {
-    let (Some(mut file), Some(path)) = (file, path) else { return Ok(()) };
-    let written = file.write_all(text.as_bytes());
-    written.map_err(|error| format!("{}: {error}", path.display())).or_exit(Exit::CannotCreate)
 }
 
 fn is_colourful() -> bool {

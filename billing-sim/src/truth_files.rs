@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use billing::Charge;
 use billing::dialect::Dialect;
@@ -24,24 +25,52 @@ pub fn charges(path: &Path, dialect: &Dialect) -> io::Result<Vec<Bytes>> {
     lines(path, read)
 }
 
-/// The texts of the records in the file, in the order of the line, each once: several nodes may
-/// have written down the same piece of input.
+/// What a gateway has taken, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The texts of the records, in the order of the line.
+    pub texts: Vec<Bytes>,
+    /// How many there are from before the run.
+    pub before: u64,
+}
+
+/// The records in the file that the gateway took since `began` (time since 1970), each once:
+/// several nodes may have written down the same piece of input.
 ///
 /// # Errors
-/// The file can't be read, or a line of it is no record; the message names both.
-pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
+/// The file can't be read, a line of it is no record, or it holds those of several lines; the
+/// message names the place.
+pub fn records(path: &Path, dialect: &Dialect, began: Duration) -> io::Result<Taken> {
     let rows = lines(path, |line| {
         let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let text = row.text()?;
         Ok((row, text))
     })?;
+    let began = daemon::wall::stamp(began.saturating_sub(CLOCKS_DIFFER));
+    let mut line: Option<String> = None;
     let mut streams: Vec<Option<String>> = Vec::new();
     let mut texts = BTreeMap::new();
+    let mut before = 0;
     for (index, (row, text)) in rows.into_iter().enumerate() {
-        let is_other = row.kept_in.as_deref().is_some_and(|kept_in| kept_in != "in");
-        // Part of a line, and what came again: nobody acts on it.
-        if is_other || row.state.as_deref() == Some("kept") {
+        let is_from_line = row.kept_in.as_deref().is_none_or(|kept_in| kept_in == "in");
+        if !is_from_line || row.kind.as_deref().is_some_and(|kind| !dialect.takes(kind)) {
             continue;
+        }
+        // Stamps of one length and in one zone are in the order of their text.
+        if row.received.as_deref().is_some_and(|received| received < began.as_str()) {
+            before += 1;
+            continue;
+        }
+        match (&line, row.line) {
+            (Some(one), Some(other)) if *one != other => {
+                let path = path.display();
+                let message = format!(
+                    "{path}: holds records of the lines {one} and {other}; export one of them with \
+                     `failover-node records --json --line {one}`"
+                );
+                return Err(io::Error::other(message));
+            }
+            (_, named) => line = named.or(line),
         }
         let stream = match streams.iter().position(|stream| *stream == row.incarnation) {
             Some(stream) => stream,
@@ -53,7 +82,7 @@ pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
         // Without a place in the stream, its place in the file counts.
         texts.insert((stream, row.start.unwrap_or(index as u64)), text);
     }
-    Ok(texts.into_values().collect())
+    Ok(Taken { texts: texts.into_values().collect(), before })
 }
 
 /// What matters of a line of `failover-node records --json`.
@@ -61,7 +90,9 @@ pub fn records(path: &Path) -> io::Result<Vec<Bytes>> {
 struct Row {
     #[serde(rename = "box")]
     kept_in: Option<String>,
-    state: Option<String>,
+    line: Option<String>,
+    received: Option<String>,
+    kind: Option<String>,
     incarnation: Option<String>,
     start: Option<u64>,
     record: Option<String>,
@@ -78,6 +109,9 @@ impl Row {
         }
     }
 }
+
+/// How much the clocks of two hosts may differ, so that the first records of a run count.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
 
 fn lines<T>(path: &Path, read: impl Fn(&str) -> Result<T, String>) -> io::Result<Vec<T>> {
     let name = path.display();
@@ -110,20 +144,49 @@ mod tests {
         file
     }
 
+    fn read(text: &str, dialect: &str, began: u64) -> io::Result<Taken> {
+        let dialect = Dialect::named(dialect, &[]).unwrap();
+        records(file(text).path(), &dialect, Duration::from_secs(began))
+    }
+
+    fn texts(text: &str, dialect: &str) -> Vec<Bytes> {
+        read(text, dialect, 0).unwrap().texts
+    }
+
+    #[test]
+    fn what_was_not_taken_or_not_in_this_run_does_not_count() {
+        let calls = "{\"kind\":\"call\",\"record\":\"a\"}\n{\"kind\":\"repeat\",\"record\":\"a\"}\n\
+                     {\"kind\":\"title\",\"record\":\"t\"}\n{\"kind\":\"torn\",\"record\":\"a\"}\n";
+        assert_eq!(texts(calls, "cdr"), ["a"]);
+        let commands = "{\"kind\":\"before-logon\",\"record\":\"a\",\"state\":\"kept\"}\n\
+                        {\"kind\":\"AU\",\"record\":\"a\",\"state\":\"kept\"}\n";
+        assert_eq!(texts(commands, "cable"), ["a"]);
+        let runs = "{\"received\":\"1970-01-01T00:01:38.900000Z\",\"record\":\"a\"}\n\
+                    {\"received\":\"1970-01-01T00:01:39.000000Z\",\"record\":\"b\"}\n\
+                    {\"received\":\"1970-01-01T00:02:00.000000Z\",\"record\":\"c\"}\n";
+        let taken = read(runs, "fias", 100).unwrap();
+        assert_eq!((taken.texts, taken.before), (vec!["b".into(), "c".into()], 1));
+    }
+
+    #[test]
+    fn the_records_of_two_lines_are_not_one_stream() {
+        let lines = "{\"line\":\"a\",\"record\":\"x\"}\n{\"line\":\"b\",\"record\":\"x\"}\n";
+        let error = read(lines, "fias", 0).unwrap_err().to_string();
+        assert!(error.contains("lines a and b"), "{error}");
+    }
+
     #[test]
     fn records_come_in_the_order_of_the_line_and_once() {
-        let export = file(
-            "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
+        let export = "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":10,\"record\":\"a\"}\n\n\
              {\"box\":\"out\",\"key\":\"k\"}\n\
              {\"box\":\"in\",\"state\":\"kept\",\"incarnation\":\"7\",\"start\":15,\"record\":\"x\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
-             {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n",
-        );
+             {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n";
         let expected: [&[u8]; 3] = [b"a", b"b", b"\xc3\x80"];
-        assert_eq!(records(export.path()).unwrap(), expected);
-        let plain = file("{\"record\":\"z\"}\n{\"record\":\"y\"}\n{\"record\":\"z\"}\n");
-        assert_eq!(records(plain.path()).unwrap(), [&b"z"[..], b"y", b"z"]);
+        assert_eq!(texts(export, "fias"), expected);
+        let plain = "{\"record\":\"z\"}\n{\"record\":\"y\"}\n{\"record\":\"z\"}\n";
+        assert_eq!(texts(plain, "fias"), [&b"z"[..], b"y", b"z"]);
     }
 
     #[test]
@@ -139,6 +202,7 @@ mod tests {
         assert_eq!(charges(right.path(), &dialect).unwrap(), [content]);
         let cdr = Dialect::named("cdr", &[]).unwrap();
         assert!(charges(right.path(), &cdr).unwrap_err().to_string().contains("nobody posts"));
-        assert!(records(Path::new("/does/not/exist")).is_err());
+        let missing = records(Path::new("/does/not/exist"), &cdr, Duration::ZERO);
+        assert!(missing.is_err());
     }
 }

@@ -63,9 +63,11 @@ pub async fn run_dialect(
         driver.handle(wake);
     }
     driver.put_back();
-    driver.exchange.compare(&truth()?, boottime());
+    let truth = truth();
+    let nothing = Truth::default();
+    driver.exchange.compare(truth.as_ref().unwrap_or(&nothing), boottime());
     driver.drain(sink);
-    Ok(driver.exchange)
+    truth.map(|_| driver.exchange)
 }
 
 struct Driver<L> {

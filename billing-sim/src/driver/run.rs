@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sys::{BootTimer, boottime};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::options::{Options, Shutdown};
@@ -95,7 +96,7 @@ impl<P: Port> Driver<P> {
         }
         while let Some(event) = self.simulation.poll_event() {
             if let Some(events) = &self.events
-                && events.try_send(event).is_err()
+                && let Err(TrySendError::Full(_)) = events.try_send(event)
             {
                 self.events_dropped += 1;
             }

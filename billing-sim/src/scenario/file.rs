@@ -96,8 +96,14 @@ impl Scenario {
         if dialect.is_some() {
             scenario.read_settings(&settings, &mut findings);
         }
-        for fault in top.tables(&mut findings, "fault") {
-            scenario.faults.extend(read_fault(&fault, &mut findings));
+        for section in top.tables(&mut findings, "fault") {
+            let Some(fault) = read_fault(&section, &mut findings) else { continue };
+            if let (true, Ok(dialect)) = (dialect.is_some(), scenario.dialect())
+                && let Err(error) = words::check(&fault, &dialect)
+            {
+                findings.add(&section.place_of("do"), error.message);
+            }
+            scenario.faults.push(fault);
         }
         let expect = top.table(&mut findings, "expect");
         scenario.read_expected(&expect, &mut findings);
@@ -140,13 +146,17 @@ impl Scenario {
         }
     }
 
-    /// Sets the rate, and how many items may wait at it.
+    /// Sets the rate, and how many items may wait at it unless that was said.
     pub fn set_rate(&mut self, rate: Rate) {
-        self.load.interval = rate.interval;
-        self.load.outstanding = match rate.interval {
+        let usual = |interval: Option<Duration>| match interval {
             Some(_) => Load::default().outstanding,
             None => BUSY_BACKLOG,
         };
+        let is_said = self.load.outstanding != usual(self.load.interval);
+        self.load.interval = rate.interval;
+        if !is_said {
+            self.load.outstanding = usual(rate.interval);
+        }
     }
 
     /// Whether a fault needs a line that has flow control.
@@ -266,8 +276,8 @@ fn time(value: &DeValue<'_>) -> Result<Duration, String> {
     parse_time(values::text(value)?)
 }
 
-/// Records that a file may ask for at most.
-const MAX_RECORDS: usize = 1_000_000;
+/// Records that may be asked for at most.
+pub const MAX_RECORDS: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use billing::Misdeed;
+use billing::{Dialect, Misdeed};
 use daemon::args::parse_time;
 
 use crate::core::exchange::fault::{Deed, Fault, PortDeed, Side, Tamper, TamperKind, When};
@@ -14,6 +14,8 @@ pub struct Kind {
     pub name: &'static str,
     /// The keys that it has, without those of the schedule.
     pub keys: &'static [&'static str],
+    /// The dialects in which it can happen.
+    pub dialects: &'static [&'static str],
     /// What happens.
     pub meaning: &'static str,
 }
@@ -41,27 +43,33 @@ pub struct FaultError {
 
 /// All kinds of faults.
 pub const KINDS: [Kind; 17] = [
-    kind("drop_answers", &["count"], "good records get no answer on the link"),
-    kind("delay_answers", &["count", "by"], "good records are answered late"),
-    kind("nak", &["count"], "good records are answered with NAK"),
-    kind("corrupt_check", &["count"], "records go out with a wrong check"),
+    kind("drop_answers", &["count"], ANSWERING, "good records get no answer on the link"),
+    kind("delay_answers", &["count", "by"], ANSWERING, "good records are answered late"),
+    kind("nak", &["count"], ANSWERING, "good records are answered with NAK"),
+    kind("corrupt_check", &["count"], &["fias", "cable"], "records go out with a wrong check"),
     kind(
         "late_enq",
         &["count", "by"],
+        ANSWERING,
         "the ENQ after a missing answer, or the answer to a bid, is late",
     ),
-    kind("end_link", &["pause"], "the link is ended, and started again after the pause"),
-    kind("night_audit", &["lasting"], "charges are declined for the time of a night audit"),
-    kind("retry", &["count"], "charges are declined for now"),
-    kind("refuse", &["count"], "charges are declined for good"),
-    kind("drop_commits", &["count"], "charges are posted, and the commit answer is not sent"),
-    kind("flip", &["count", "side"], "bits of a record are flipped on the line"),
-    kind("drop", &["count", "side"], "bytes of a record are lost on the line"),
-    kind("insert", &["count", "side"], "noise gets into a record on the line"),
-    kind("stall", &["lasting"], "a record stops in the middle for a time"),
-    kind("hold", &["lasting"], "the gateway is told to wait, by RTS or XOFF"),
-    kind("break", &["lasting"], "a break is sent"),
-    kind("reopen", &["pause"], "the port is closed, and opened again after the pause"),
+    kind(
+        "end_link",
+        &["pause"],
+        &["fias", "cable", "cdr"],
+        "the link is ended, and started again after the pause",
+    ),
+    kind("night_audit", &["lasting"], FIAS, "charges are declined for the time of a night audit"),
+    kind("retry", &["count"], FIAS, "charges are declined for now"),
+    kind("refuse", &["count"], FIAS, "charges are declined for good"),
+    kind("drop_commits", &["count"], FIAS, "charges are posted, and the commit answer is not sent"),
+    kind("flip", &["count", "side"], ALL, "bits of a record are flipped on the line"),
+    kind("drop", &["count", "side"], ALL, "bytes of a record are lost on the line"),
+    kind("insert", &["count", "side"], ALL, "noise gets into a record on the line"),
+    kind("stall", &["lasting"], &["fias", "cable", "cdr"], "a record stops in the middle for a time"),
+    kind("hold", &["lasting"], ALL, "the gateway is told to wait, by RTS or XOFF"),
+    kind("break", &["lasting"], ALL, "a break is sent"),
+    kind("reopen", &["pause"], ALL, "the port is closed, and opened again after the pause"),
 ];
 
 /// All keys of faults.
@@ -120,6 +128,31 @@ pub fn fault_of(name: &str, pairs: &[(&str, &str)]) -> Result<Fault, FaultError>
     let times = pairs.read("times", number)?;
     let said = pairs.0.iter().map(|(key, value)| format!(" {key}={value}"));
     Ok(Fault { deed, when, times, text: said.fold(name.to_owned(), |text, word| text + &word) })
+}
+
+/// Whether the fault does anything in the dialect, as it is set.
+///
+/// # Errors
+/// It does nothing; why not.
+pub fn check(fault: &Fault, dialect: &Dialect) -> Result<(), FaultError> {
+    let (happens, why) = match fault.deed {
+        Deed::Misdeed(Misdeed::EndLink { .. }) => {
+            (dialect.heeds(Misdeed::EndLink { pause: Duration::ZERO }), "there is no link to end")
+        }
+        Deed::Misdeed(misdeed) => (dialect.heeds(misdeed), "as it is set, it has no such thing"),
+        Deed::Tamper(Tamper { side: Side::In, .. }) => {
+            (dialect.answers(), "nothing comes from its gateway")
+        }
+        Deed::Tamper(_) | Deed::Stall { .. } => {
+            (dialect.sends(), "nothing but answers goes to its gateway; try side=in")
+        }
+        Deed::Port(_) => (true, ""),
+    };
+    if happens {
+        return Ok(());
+    }
+    let message = format!("`{fault}` does nothing in {}: {why}", dialect.name());
+    Err(error(None, message))
 }
 
 struct Pairs<'p>(&'p [(&'p str, &'p str)]);
@@ -222,14 +255,22 @@ fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-const fn kind(name: &'static str, keys: &'static [&'static str], meaning: &'static str) -> Kind {
-    Kind { name, keys, meaning }
+const fn kind(
+    name: &'static str,
+    keys: &'static [&'static str],
+    dialects: &'static [&'static str],
+    meaning: &'static str,
+) -> Kind {
+    Kind { name, keys, dialects, meaning }
 }
 
 const fn word(name: &'static str, values: &'static str, meaning: &'static str) -> Word {
     Word { name, values, meaning }
 }
 
+const ALL: &[&str] = &Dialect::NAMES;
+const ANSWERING: &[&str] = &["fias", "hx", "cable"];
+const FIAS: &[&str] = &["fias"];
 /// Keys that every fault has.
 const SCHEDULE: [&str; 6] = ["record", "every", "at", "each", "chance", "times"];
 /// More than any run has records.
@@ -271,6 +312,34 @@ mod tests {
                 assert!(WORDS.iter().any(|word| word.name == *key), "{key}");
             }
         }
+    }
+
+    #[test]
+    fn a_fault_that_does_nothing_in_a_dialect_is_known() {
+        for name in Dialect::NAMES {
+            // A link can be ended only where there is one.
+            let settings = [("logon".to_owned(), "LK1".to_owned())];
+            let dialect = Dialect::named(name, if name == "cable" { &settings } else { &[] });
+            let dialect = dialect.unwrap();
+            for kind in KINDS {
+                let sides: &[&str] = if kind.keys.contains(&"side") { &["in", "out"] } else { &[] };
+                let said = |side: &&str| format!("{} every=1 side={side}", kind.name);
+                let mut said: Vec<_> = sides.iter().map(said).collect();
+                if said.is_empty() {
+                    said.push(format!("{} every=1", kind.name));
+                }
+                let happens = said.iter().any(|said| check(&fault(said).unwrap(), &dialect).is_ok());
+                assert_eq!(happens, kind.dialects.contains(&name), "{name}: {}", kind.name);
+            }
+        }
+        let error = |text: &str, dialect: &str| {
+            let dialect = Dialect::named(dialect, &[]).unwrap();
+            check(&fault(text).unwrap(), &dialect).unwrap_err().message
+        };
+        assert!(error("nak every=1", "cdr").contains("`nak every=1` does nothing in cdr"));
+        assert!(error("flip every=1", "hx").contains("try side=in"));
+        assert!(error("flip every=1 side=in", "cdr").contains("nothing comes"));
+        assert!(error("end_link at=1s", "cable").contains("no link to end"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::billing_end::BillingEnd;
+use crate::billing_end::{BillingEnd, Misdeed};
 use crate::charge::Charge;
 use crate::civil::WallClock;
 use crate::gateway::{Gateway, Resume};
@@ -71,6 +71,41 @@ impl Dialect {
             Self::Cdr(_) => cdr::CdrSettings::KEYS,
             Self::Fias(_) => fias::Settings::KEYS,
             Self::Hx(_) => hx::Settings::KEYS,
+        }
+    }
+
+    /// Whether its billing system has records of its own.
+    pub fn sends(&self) -> bool {
+        !matches!(self, Self::Hx(_))
+    }
+
+    /// Whether its gateway says anything.
+    pub fn answers(&self) -> bool {
+        !matches!(self, Self::Cdr(_))
+    }
+
+    /// Whether its billing system can misbehave so.
+    pub fn heeds(&self, misdeed: Misdeed) -> bool {
+        use Misdeed::{CorruptCheck, DelayAnswers, DropAnswers, EndLink, LateEnq, Nak};
+        match (self, misdeed) {
+            (Self::Cable(settings), EndLink { .. }) => settings.logon.is_some(),
+            (Self::Cdr(_), misdeed) => matches!(misdeed, EndLink { .. }),
+            (Self::Fias(settings), CorruptCheck { .. }) => settings.check == fias::Check::Lrc,
+            (Self::Fias(_), _) | (Self::Cable(_), CorruptCheck { .. }) => true,
+            (Self::Cable(_) | Self::Hx(_), misdeed) => matches!(
+                misdeed,
+                DropAnswers { .. } | DelayAnswers { .. } | Nak { .. } | LateEnq { .. }
+            ),
+        }
+    }
+
+    /// Whether a gateway that keeps a record of this kind has taken it for what it says. Noise,
+    /// repetitions and what was put off are kept, too.
+    pub fn takes(&self, kind: &str) -> bool {
+        match self {
+            Self::Cdr(_) => kind == cdr::kind::CALL,
+            Self::Cable(_) => kind != cable::BEFORE_LOGON,
+            Self::Fias(_) | Self::Hx(_) => true,
         }
     }
 

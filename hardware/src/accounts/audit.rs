@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use billing::Dialect;
 use billing_sim::exchange::report::Report;
 use bytes::Bytes;
 use failover_node::billing::store::listing::{Filter, InRow, Page};
-use failover_node::billing::store::{InState, OutState, SqliteStore, StoreError};
+use failover_node::billing::store::{OutState, SqliteStore, StoreError};
 use serde::Serialize;
 
 use crate::error::{LabError, Result};
@@ -92,8 +93,8 @@ pub(crate) fn done(stores: &[PathBuf], charges: bool) -> Result<u64> {
 }
 
 /// The texts of the records that the gateways have taken, each once, in the order of the line.
-pub(crate) fn records(stores: &[PathBuf]) -> Result<Vec<Bytes>> {
-    let rows = inbox_once(stores)?.into_values().filter(|row| row.state != InState::Kept);
+pub(crate) fn records(dialect: &Dialect, stores: &[PathBuf]) -> Result<Vec<Bytes>> {
+    let rows = inbox_once(stores)?.into_values().filter(|row| dialect.takes(&row.kind));
     Ok(rows.map(|row| Bytes::from(row.text)).collect())
 }
 

@@ -111,7 +111,7 @@ fn truth(dialect: &Dialect, books: &Books) -> Result<Truth> {
     let charges: std::result::Result<Vec<Bytes>, String> =
         books.charges.iter().map(content).collect();
     let charges = charges.map_err(LabError::Misuse)?;
-    let records = audit::records(&books.stores)?;
+    let records = audit::records(dialect, &books.stores)?;
     Ok(Truth { charges: Some(charges), records: Some(records) })
 }
 

@@ -134,6 +134,8 @@ pub fn answered(text: &[u8]) -> Option<u64> {
 pub const DIGITS: usize = 6;
 /// Not logged on.
 pub const NO_LOGON: [u8; 2] = *b"LO";
+/// The kind of a command that was refused for want of a logon. It comes again after one.
+pub const BEFORE_LOGON: &str = "before-logon";
 /// The number was another command's.
 pub const NUMBER_TAKEN: [u8; 2] = *b"SQ";
 

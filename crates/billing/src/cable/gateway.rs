@@ -13,7 +13,7 @@ use crate::civil::WallClock;
 use crate::gateway::{HandledBy, LineNews, Notice, Output, Posting, Record, Reply, Resume, Write};
 use crate::ledger::Ledger;
 
-use super::command::{self, Command, NO_LOGON, NUMBER_TAKEN, Parsed};
+use super::command::{self, BEFORE_LOGON, Command, NO_LOGON, NUMBER_TAKEN, Parsed};
 use super::note::{Last, Note, Stage};
 use super::settings::Settings;
 
@@ -148,7 +148,11 @@ impl Gateway {
             command.fault
         };
         let by = if fault.is_some() { HandledBy::Nobody } else { HandledBy::Handler };
-        self.receive(start, end, command.kind.clone(), Some(number), text.clone(), by);
+        let kind = match fault {
+            Some(NO_LOGON) => BEFORE_LOGON.to_owned(),
+            _ => command.kind.clone(),
+        };
+        self.receive(start, end, kind, Some(number), text.clone(), by);
         // A response to the command before is wanted no more.
         self.link.cancel();
         self.last = Some(Last { number, start, end, text, stage: Stage::Awaited });

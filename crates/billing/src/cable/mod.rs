@@ -32,5 +32,6 @@ mod hazards;
 mod stories;
 
 pub use billing::Billing;
+pub use command::BEFORE_LOGON;
 pub use gateway::Gateway;
 pub use settings::Settings;

@@ -28,7 +28,7 @@ pub mod page;
 pub mod sequence;
 pub mod settings;
 
-pub use collector::Collector;
+pub use collector::{Collector, kind};
 pub use exchange::Exchange;
 pub use generate::{Call, call};
 pub use layout::Layout;

@@ -22,6 +22,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use frame::Check;
 pub use gateway::Gateway;
 pub use pms::Pms;
 pub use settings::Settings;
