@@ -36,13 +36,12 @@ pub fn dialects(is_json: bool) -> String {
 /// The faults and their keys.
 pub fn faults(is_json: bool) -> String {
     if is_json {
-        let kinds = KINDS
-            .map(|kind| {
-                json!({
-                    "name": kind.name, "keys": kind.keys, "dialects": kind.dialects,
-                    "meaning": kind.meaning,
-                })
-            });
+        let kinds = KINDS.map(|kind| {
+            json!({
+                "name": kind.name, "keys": kind.keys, "dialects": kind.dialects,
+                "meaning": kind.meaning,
+            })
+        });
         let words = WORDS.map(
             |word| json!({ "name": word.name, "values": word.values, "meaning": word.meaning }),
         );
@@ -51,12 +50,7 @@ pub fn faults(is_json: bool) -> String {
     let mut kinds = Table::new();
     kinds.load_style(NOTHING);
     for kind in KINDS {
-        kinds.add_row([
-            kind.name,
-            &kind.keys.join(", "),
-            &kind.dialects.join(", "),
-            kind.meaning,
-        ]);
+        kinds.add_row([kind.name, &kind.keys.join(", "), &kind.dialects.join(", "), kind.meaning]);
     }
     let mut words = Table::new();
     words.load_style(NOTHING);

@@ -152,12 +152,7 @@ async fn run_on_device(args: &RunArgs, scenario: &Scenario) -> Result<Run, Failu
 
 /// What the files say that there are. Those that can't be read are not compared: the run was long,
 /// and what the billing system saw itself is worth a report.
-fn truth(
-    args: &TrialArgs,
-    dialect: &Dialect,
-    began: Duration,
-    wrong: &mut Vec<String>,
-) -> Truth {
+fn truth(args: &TrialArgs, dialect: &Dialect, began: Duration, wrong: &mut Vec<String>) -> Truth {
     let mut had = |error: io::Error| wrong.push(format!("not compared: {error}"));
     let charges = args.expect.as_ref().map(|path| truth_files::charges(path, dialect));
     let charges = charges.and_then(|charges| charges.map_err(&mut had).ok());
@@ -165,7 +160,9 @@ fn truth(
     let records = records.and_then(|records| records.map_err(&mut had).ok());
     if let (Some(Taken { before: before @ 1.., .. }), Some(path)) = (&records, &args.records) {
         let path = path.display();
-        eprintln!("billing-sim: warning: {path}: {before} records from before the run do not count");
+        eprintln!(
+            "billing-sim: warning: {path}: {before} records from before the run do not count"
+        );
     }
     Truth { charges, records: records.map(|taken| taken.texts) }
 }

@@ -104,6 +104,11 @@ fn cases() -> Vec<Case> {
             nth(3, |f| vec![f.clone(), reframed(f, "|TA", "|TA1")]),
             vec![(SeqConflict, 1)],
         ),
+        (
+            "a charge given up by its sender",
+            nth(5, move |f| [vec![with_wrong_check(f); 4], vec![other(f, "P#6|")]].concat()),
+            vec![(BadCheck, 4), (LostBySender, 1), (Reordered, 1), (DoubleContent, 1)],
+        ),
         ("a wrong check", nth(3, |f| vec![with_wrong_check(f)]), vec![(BadCheck, 1)]),
         ("two writers", nth(3, |f| vec![f.slice(..20), f.clone()]), vec![(Interleave, 1)]),
         ("a torn record", nth(3, |f| vec![f.slice(..20)]), vec![(Partial, 1)]),

@@ -36,9 +36,8 @@ fn a_run_that_is_told_to_stop_finishes_the_record_on_the_line_and_takes_back_the
     let calls = scenario(
         "dialect = \"cdr\"\nline = \"1200,8N1\"\nsettle = \"0s\"\n[load]\nrate = \"max\"\n",
     );
-    let guests = scenario(
-        "dialect = \"fias\"\nsettle = \"0s\"\n[load]\nrate = 20\ncharges = 100000\n",
-    );
+    let guests =
+        scenario("dialect = \"fias\"\nsettle = \"0s\"\n[load]\nrate = 20\ncharges = 100000\n");
     for stop in [5000, 5100, 5333, 5640, 5790] {
         let stop = Duration::from_millis(stop);
         let played = play_stopped(&calls, stop);
@@ -79,9 +78,13 @@ fn a_run_whose_time_is_over_before_all_has_come_is_no_proof() {
     scenario.load.duration = Some(SECOND * 20);
     scenario.load.charges = 10;
     assert!(play(&scenario).report.pass);
-    let few = play_spoilt(&scenario, |bytes| {
-        if bytes.starts_with(b"\x02PS") { Vec::new() } else { vec![bytes] }
-    });
+    let few =
+        play_spoilt(
+            &scenario,
+            |bytes| {
+                if bytes.starts_with(b"\x02PS") { Vec::new() } else { vec![bytes] }
+            },
+        );
     assert!(complaint(&few.report).contains("charges posted: 0 of 10"), "{:#?}", few.report);
     scenario.load.charges = 0;
     scenario.load.count = Some(1000);

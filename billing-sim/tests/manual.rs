@@ -36,7 +36,8 @@ fn the_table_of_verdicts_is_right() {
 fn the_tables_of_faults_are_right() {
     let kinds = KINDS.map(|kind| {
         let keys: Vec<_> = kind.keys.iter().map(|key| format!("`{key}`")).collect();
-        format!("| `{}` | {} | {} |", kind.name, keys.join(", "), kind.meaning)
+        let (keys, dialects) = (keys.join(", "), kind.dialects.join(", "));
+        format!("| `{}` | {keys} | {dialects} | {} |", kind.name, kind.meaning)
     });
     assert_eq!(rows("faults"), kinds);
     let words = WORDS.map(|word| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::Frame;
 use crate::core::event::micros;
 use crate::core::exchange::entry::Entry;
 
@@ -37,6 +38,29 @@ pub struct Header {
 pub struct Footer {
     /// Entries that are missing because the file was slower than the line.
     pub dropped: u64,
+}
+
+/// Bytes that belong together, read: a line behind those that ended them. It says nothing that is
+/// not in the bytes, so who reads a journal passes it over.
+#[derive(Serialize)]
+pub(super) struct FrameEntry<'f> {
+    #[serde(rename = "at_us", with = "micros")]
+    at: Duration,
+    event: &'static str,
+    #[serde(flatten)]
+    frame: &'f Frame,
+}
+
+impl<'f> FrameEntry<'f> {
+    pub(super) fn new(at: Duration, frame: &'f Frame) -> Self {
+        Self { at, event: FRAME, frame }
+    }
+}
+
+/// A line of which only the kind matters.
+#[derive(Deserialize)]
+struct Kind<'t> {
+    event: &'t str,
 }
 
 /// A journal being read.
@@ -136,6 +160,11 @@ impl<R: BufRead> Journal<R> {
                 self.footer = Some(footer);
                 continue;
             }
+            if let Ok(Kind { event: FRAME }) = serde_json::from_str(&text)
+                && is_whole
+            {
+                continue;
+            }
             if !is_whole {
                 self.is_cut = true;
                 return Ok(None);
@@ -170,6 +199,8 @@ fn read_line(input: &mut impl BufRead) -> io::Result<(String, bool)> {
 
 /// Of the file.
 pub const VERSION: u32 = 1;
+/// The kind of a line that is made from the bytes before it.
+const FRAME: &str = "frame";
 /// Longest line: a chunk of 64 KiB in hexadecimal digits is half of it. What is longer is no
 /// journal, and is not read into memory.
 const MAX_LINE: u64 = 256 * 1024;

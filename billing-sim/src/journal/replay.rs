@@ -13,6 +13,8 @@ use crate::core::exchange::entry::What;
 /// A journal being played back, as a value.
 #[derive(Debug)]
 pub struct Replay {
+    /// All that is to be sent.
+    bytes: Bytes,
     steps: VecDeque<Step>,
     /// What came back then.
     expected: Vec<u8>,
@@ -36,12 +38,15 @@ pub enum Pace {
     Fast,
 }
 
+/// A paced journal has one for each byte, so they are small.
 #[derive(Debug)]
 struct Step {
-    at: Duration,
-    bytes: Bytes,
+    /// Since the start.
+    at_us: u64,
+    /// Its end in `bytes`.
+    end: u32,
     /// Bytes that had come back before.
-    heard: u64,
+    heard: u32,
 }
 
 /// What came of it.
@@ -81,7 +86,7 @@ pub enum ReplayError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// It is too long.
-    #[error("more than {} MiB passed in it; that is more than is kept in memory", MAX_BYTES >> 20)]
+    #[error("it needs more than {} MiB of memory: play a part of it", MAX_BYTES >> 20)]
     Long,
     /// There is nothing to play.
     #[error("the billing system sent nothing in it")]
@@ -99,27 +104,25 @@ impl Replay {
         settle: Duration,
     ) -> Result<Self, ReplayError> {
         let began = journal.header().started;
-        let (mut steps, mut expected, mut sum) = (VecDeque::new(), Vec::new(), 0);
+        let (mut sent, mut expected) = (Vec::new(), Vec::new());
+        let mut steps: VecDeque<Step> = VecDeque::new();
         for entry in journal {
             let entry = entry?;
-            let bytes = match entry.what {
-                What::In { bytes } => {
-                    expected.extend_from_slice(&bytes);
-                    bytes
-                }
+            match entry.what {
+                What::In { bytes } => expected.extend_from_slice(&bytes),
                 What::Out { bytes } => {
-                    let at = entry.at.saturating_sub(began);
+                    let at = entry.at.saturating_sub(began).as_micros();
+                    sent.extend_from_slice(&bytes);
                     steps.push_back(Step {
-                        at,
-                        bytes: bytes.clone(),
-                        heard: expected.len() as u64,
+                        at_us: u64::try_from(at).unwrap_or(u64::MAX),
+                        // Both are below the limit.
+                        end: sent.len() as u32,
+                        heard: expected.len() as u32,
                     });
-                    bytes
                 }
                 _ => continue,
-            };
-            sum += bytes.len();
-            if sum > MAX_BYTES {
+            }
+            if sent.len() + expected.len() + steps.len() * size_of::<Step>() > MAX_BYTES {
                 return Err(ReplayError::Long);
             }
         }
@@ -128,6 +131,7 @@ impl Replay {
         }
         let zero = Duration::ZERO;
         Ok(Self {
+            bytes: sent.into(),
             steps,
             expected,
             pace,
@@ -176,8 +180,9 @@ impl Replay {
     /// Bytes that are to be sent now, and have left when it is asked again.
     pub fn poll_transmit(&mut self, now: Duration) -> Option<Bytes> {
         self.due().filter(|due| *due <= now)?;
-        let bytes = self.steps.pop_front()?.bytes;
-        self.sent += bytes.len() as u64;
+        let end = self.steps.pop_front()?.end;
+        let bytes = self.bytes.slice(self.sent as usize..end as usize);
+        self.sent = end.into();
         self.last = now;
         Some(bytes)
     }
@@ -195,8 +200,8 @@ impl Replay {
     fn due(&self) -> Option<Duration> {
         let step = self.steps.front()?;
         Some(match self.pace {
-            Pace::Original => self.started + step.at,
-            Pace::Fast if self.received >= step.heard => self.started,
+            Pace::Original => self.started + Duration::from_micros(step.at_us),
+            Pace::Fast if self.received >= step.heard.into() => self.started,
             Pace::Fast => self.last + PATIENCE,
         })
     }
@@ -211,7 +216,7 @@ impl Replay {
         Outcome {
             same: self.difference.is_none() && self.steps.is_empty(),
             sent: self.sent,
-            unsent: self.steps.iter().map(|step| step.bytes.len() as u64).sum(),
+            unsent: self.bytes.len() as u64 - self.sent,
             expected,
             received: self.received,
             difference: self.difference,
@@ -219,7 +224,7 @@ impl Replay {
     }
 }
 
-/// What is kept in memory: a day of a line at 9600 bit/s is 83 MB each way.
+/// What is kept in memory, steps and all: four hours of a line at 9600 bit/s that never rests.
 const MAX_BYTES: usize = 256 << 20;
 /// Bytes of a difference that are told.
 const SHOWN: usize = 32;
@@ -295,6 +300,11 @@ mod tests {
         let difference = outcome.difference.unwrap();
         assert_eq!((difference.after, difference.at_us), (1, 1_000_000));
         assert_eq!((difference.expected.as_str(), difference.received.as_str()), ("06", "07 06"));
+    }
+
+    #[test]
+    fn a_step_costs_little_beside_its_byte() {
+        assert!(size_of::<Step>() <= 16);
     }
 
     #[test]

@@ -7,9 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::file::{Header, Journal, JournalError};
+use super::file::{FrameEntry, Header, Journal, JournalError};
 use super::frames::{Direction, Ended, Frame, Frames, control};
-use crate::core::event::micros;
 use crate::core::exchange::entry::{Entry, Finding, Seen, What};
 use crate::core::exchange::verdict::Grade;
 
@@ -93,16 +92,6 @@ struct Row {
     bytes: Vec<u8>,
     /// What ended in it.
     frames: Vec<Frame>,
-}
-
-/// A frame as JSON.
-#[derive(Serialize)]
-struct FrameEntry<'f> {
-    #[serde(rename = "at_us", with = "micros")]
-    at: Duration,
-    event: &'static str,
-    #[serde(flatten)]
-    frame: &'f Frame,
 }
 
 impl<'o, W: Write> Screen<'o, W> {
@@ -205,7 +194,7 @@ impl<'o, W: Write> Screen<'o, W> {
         let with_frames = self.wants(row.last, Only::Frames);
         if self.options.json {
             for frame in row.frames.iter().filter(|_| with_frames) {
-                self.json(&FrameEntry { at: row.last, event: "frame", frame })?;
+                self.json(&FrameEntry::new(row.last, frame))?;
             }
             return Ok(());
         }

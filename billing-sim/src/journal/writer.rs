@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
 
-use super::file::{Footer, Header};
-use crate::core::exchange::entry::{Entry, Sink};
+use super::file::{Footer, FrameEntry, Header};
+use super::frames::{Direction, Ended, Frames};
+use crate::core::exchange::entry::{Entry, Sink, What};
 
 /// A journal being written, by a thread of its own. What does not fit into the queue to it is
 /// dropped and counted: the line comes first.
@@ -40,7 +41,8 @@ impl Writer {
         file.flush()?;
         let (queue, entries) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("journal".into());
-        let thread = thread.spawn(move || write(file, &entries))?;
+        let frames = Frames::new(header);
+        let thread = thread.spawn(move || write(file, frames, &entries))?;
         Ok(Self { queue: Some(queue), dropped: 0, thread: Some(thread) })
     }
 
@@ -84,8 +86,12 @@ impl Drop for Writer {
     }
 }
 
-/// Writes until nobody sends any more.
-fn write(mut file: BufWriter<File>, entries: &Receiver<Entry>) -> io::Result<File> {
+/// Writes until nobody sends any more. Behind bytes stand the frames that they ended.
+fn write(
+    mut file: BufWriter<File>,
+    mut frames: Frames,
+    entries: &Receiver<Entry>,
+) -> io::Result<File> {
     loop {
         let entry = match entries.try_recv() {
             Ok(entry) => entry,
@@ -98,6 +104,17 @@ fn write(mut file: BufWriter<File>, entries: &Receiver<Entry>) -> io::Result<Fil
             }
         };
         line(&mut file, &entry)?;
+        let (direction, bytes) = match &entry.what {
+            What::Out { bytes } => (Direction::Out, bytes),
+            What::In { bytes } => (Direction::In, bytes),
+            _ => continue,
+        };
+        for byte in bytes {
+            let Ended { before, with } = frames.byte(direction, *byte);
+            for frame in [before, with].iter().flatten() {
+                line(&mut file, &FrameEntry::new(entry.at, frame))?;
+            }
+        }
     }
     file.into_inner().map_err(|error| error.into_error())
 }
@@ -120,7 +137,6 @@ mod tests {
 
     use super::super::file::Journal;
     use super::*;
-    use crate::core::exchange::entry::What;
 
     fn entry(micros: u64) -> Entry {
         let bytes = Bytes::copy_from_slice(&micros.to_be_bytes());
@@ -141,6 +157,28 @@ mod tests {
         let entries: Vec<_> = journal.by_ref().map(Result::unwrap).collect();
         assert_eq!(entries, (0..10_000).map(entry).collect::<Vec<_>>());
         assert_eq!(journal.footer(), Some(Footer { dropped: 0 }));
+    }
+
+    #[test]
+    fn behind_bytes_stand_the_frames_that_they_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut writer = Writer::create(&path, &Header::new("fias", Duration::ZERO)).unwrap();
+        let texts: [&[u8]; 3] = [b"\x02PA|ASO", b"K|P#1729|", b"\x03\x33"];
+        for (micros, text) in (7..).zip(texts) {
+            let bytes = Bytes::from_static(text);
+            writer.take(&Entry { at: Duration::from_micros(micros), what: What::Out { bytes } });
+        }
+        writer.end();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let frames: Vec<_> = text.lines().filter(|line| line.contains("\"frame\"")).collect();
+        let [frame] = frames[..] else { panic!("{text}") };
+        let start =
+            r#"{"at_us":9,"event":"frame","direction":"out","kind":"PA","what":"posting answer""#;
+        assert!(frame.starts_with(start), "{frame}");
+        // For whoever reads the file with other tools; ours make them anew.
+        let journal = Journal::open(BufReader::new(File::open(path).unwrap())).unwrap();
+        assert_eq!(journal.map(Result::unwrap).count(), 3);
     }
 
     #[test]

@@ -66,7 +66,12 @@ pub const KINDS: [Kind; 17] = [
     kind("flip", &["count", "side"], ALL, "bits of a record are flipped on the line"),
     kind("drop", &["count", "side"], ALL, "bytes of a record are lost on the line"),
     kind("insert", &["count", "side"], ALL, "noise gets into a record on the line"),
-    kind("stall", &["lasting"], &["fias", "cable", "cdr"], "a record stops in the middle for a time"),
+    kind(
+        "stall",
+        &["lasting"],
+        &["fias", "cable", "cdr"],
+        "a record stops in the middle for a time",
+    ),
     kind("hold", &["lasting"], ALL, "the gateway is told to wait, by RTS or XOFF"),
     kind("break", &["lasting"], ALL, "a break is sent"),
     kind("reopen", &["pause"], ALL, "the port is closed, and opened again after the pause"),
@@ -328,7 +333,8 @@ mod tests {
                 if said.is_empty() {
                     said.push(format!("{} every=1", kind.name));
                 }
-                let happens = said.iter().any(|said| check(&fault(said).unwrap(), &dialect).is_ok());
+                let happens =
+                    said.iter().any(|said| check(&fault(said).unwrap(), &dialect).is_ok());
                 assert_eq!(happens, kind.dialects.contains(&name), "{name}: {}", kind.name);
             }
         }

@@ -91,6 +91,9 @@ pub enum SimEvent {
     Declined { number: u64, answer: Bytes },
     /// The number does not follow the last one: `count` are left out.
     Gap { after: u64, count: u64 },
+    /// So many numbers after this one are left out, and records before it were refused as often as
+    /// a sender tries: it has given them up.
+    Abandoned { after: u64, count: u64 },
     /// The number is lower than the last one, and was never seen.
     Reordered { number: u64, after: u64 },
     /// A record whose check is wrong; its bytes, framing and all.
@@ -131,4 +134,30 @@ pub enum Misdeed {
     Refuse { count: u32 },
     /// Give no commit answer (`PA`) to the next `count` charges, though they are posted.
     DropCommits { count: u32 },
+}
+
+/// Records refused since the last charge that was taken: who looks at numbers that are left out
+/// knows from it which of them their sender has given up.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(u64);
+
+impl Refusals {
+    /// A record was refused: by NAK, or for its check.
+    pub(crate) fn refuse(&mut self) {
+        self.0 += 1;
+    }
+
+    /// A charge was taken, before which so many numbers are missing. A sender tries each so often.
+    pub(crate) fn explain(
+        &mut self,
+        after: u64,
+        missing: u64,
+        tries: u64,
+    ) -> impl Iterator<Item = SimEvent> + use<> {
+        let given_up = (std::mem::take(&mut self.0) / tries.max(1)).min(missing);
+        let gap = missing - given_up;
+        let abandoned = (given_up > 0).then_some(SimEvent::Abandoned { after, count: given_up });
+        let gap = (gap > 0).then_some(SimEvent::Gap { after, count: gap });
+        [abandoned, gap].into_iter().flatten()
+    }
 }

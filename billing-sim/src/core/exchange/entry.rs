@@ -171,6 +171,9 @@ impl From<&SimEvent> for Seen {
                 Self { text: escaped(answer), ..charge("declined", *number) }
             }
             SimEvent::Gap { after, count } => Self { count: Some(*count), ..charge("gap", *after) },
+            SimEvent::Abandoned { after, count } => {
+                Self { count: Some(*count), ..charge("abandoned", *after) }
+            }
             SimEvent::Reordered { number, after } => {
                 Self { count: Some(*after), ..charge("reordered", *number) }
             }

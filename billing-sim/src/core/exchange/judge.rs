@@ -116,6 +116,11 @@ impl Judge {
                 let detail = format!("{count} left out after {after}");
                 self.give_many(Verdict::Gap, *count, detail);
             }
+            SimEvent::Abandoned { after, count } => {
+                let detail =
+                    format!("{count} given up after {after}: refused as often as is tried");
+                self.give_many(Verdict::LostBySender, *count, detail);
+            }
             SimEvent::Reordered { number, after } => {
                 self.give(Verdict::Reordered, format!("charge {number} came after {after}"));
             }

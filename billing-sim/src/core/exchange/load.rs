@@ -132,9 +132,15 @@ mod tests {
         let start = Duration::from_secs(5);
         let mut source = Source::new(load, start);
         assert_eq!(source.poll(true, start), Some(1));
-        assert_eq!((source.poll(true, start), source.poll_timeout(true)), (None, Some(start + STEP)));
+        assert_eq!(
+            (source.poll(true, start), source.poll_timeout(true)),
+            (None, Some(start + STEP))
+        );
         assert_eq!(source.poll(true, start + STEP), Some(2));
-        assert_eq!((source.poll(false, start + STEP * 9), source.poll_timeout(false)), (None, None));
+        assert_eq!(
+            (source.poll(false, start + STEP * 9), source.poll_timeout(false)),
+            (None, None)
+        );
         assert!(!source.is_over(start + STEP * 9));
         assert_eq!(source.poll(true, start + STEP * 9), Some(3));
         assert!(source.is_over(start + STEP * 9));

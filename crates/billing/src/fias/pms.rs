@@ -11,7 +11,7 @@ use super::link::{Event, Link, Memory};
 use super::record::{self, MAX_NUMBER, Record, Status, content};
 use super::settings::Settings;
 use super::{generate, posting};
-use crate::billing_end::{BillingEnd, Misdeed, SimEvent};
+use crate::billing_end::{BillingEnd, Misdeed, Refusals, SimEvent};
 use crate::civil::WallClock;
 
 mod desk;
@@ -49,6 +49,7 @@ pub struct Pms {
     is_settled: bool,
     night_until: Option<Duration>,
     failures: u32,
+    refusals: Refusals,
     faults: Faults,
     events: VecDeque<SimEvent>,
 }
@@ -94,6 +95,7 @@ impl Pms {
             is_settled: true,
             night_until: None,
             failures: 0,
+            refusals: Refusals::default(),
             faults: Faults::default(),
             events: VecDeque::new(),
         };
@@ -141,6 +143,7 @@ impl Pms {
                     }
                 }
                 Event::BadCheck { bytes, .. } => {
+                    self.refusals.refuse();
                     self.events.push_back(SimEvent::BadCheck { bytes });
                 }
                 Event::Interleave { bytes, .. } => {
@@ -166,6 +169,7 @@ impl Pms {
     fn hear(&mut self, text: Bytes) {
         self.is_settled = false;
         if self.faults.take_nak() {
+            self.refusals.refuse();
             return self.link.reject();
         }
         if self.faults.take_delay(self.now, &text) {
@@ -372,6 +376,8 @@ impl BillingEnd for Pms {
     }
 }
 
+/// How often a gateway sends a record that is refused, by the protocol's rule.
+const TRIES: u64 = 4;
 /// Items of the load that may wait.
 const MAX_BACKLOG: usize = 100_000;
 /// Numbers remembered: more than any charge can be late.

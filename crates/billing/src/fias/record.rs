@@ -51,13 +51,19 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The text without its number: equal contents are the same thing told twice.
+/// What makes a charge this one and no other, whoever wrote it and in whichever order: room, date,
+/// time, amount, number dialled; without an amount, what the billing system works it out from. Equal
+/// contents are one charge, told twice.
 pub fn content(text: &[u8]) -> Bytes {
-    let mut content = BytesMut::with_capacity(text.len());
-    for field in text.split_inclusive(|b| *b == b'|').filter(|field| !field.starts_with(b"P#")) {
-        content.put_slice(field);
-    }
-    content.freeze()
+    let Some(record) = Record::read(text) else { return Bytes::copy_from_slice(text) };
+    let priced: &[&str] =
+        if record.field("TA").is_some() { &[] } else { &["MP", "DU", "MA", "M#"] };
+    let ids = ["RN", "DA", "TI", "TA", "DD"].iter().chain(priced);
+    let add = |content: Composer, id: &&str| match record.field(id) {
+        Some(value) => content.field(id, value),
+        None => content,
+    };
+    ids.fold(Composer::new(record.kind()), add).finish()
 }
 
 /// Composes a text.
@@ -256,9 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn content_is_all_but_the_number() {
-        assert_eq!(content(b"PS|RN1|P#17|TA5|"), "PS|RN1|TA5|");
-        assert_eq!(content(b"PS|RN1|TA5|P#18|"), "PS|RN1|TA5|");
+    fn content_is_what_makes_a_charge_whoever_wrote_it() {
+        let ours = content(b"PS|RN1|PTC|TA5|DA180618|TI120000|P#17|DD8051|CTLocal|");
+        assert_eq!(ours, "PS|RN1|DA180618|TI120000|TA5|DD8051|");
+        assert_eq!(content(b"PS|P#18|TI120000|DA180618|DD8051|TA5|RN1|SO2|DU000400|"), ours);
+        // Without an amount, pulses and articles are what it costs.
+        let pulses = content(b"PS|RN1|PTT|MP7|DU000400|DA180618|TI120000|P#19|");
+        assert_eq!(pulses, "PS|RN1|DA180618|TI120000|MP7|DU000400|");
+        assert_ne!(content(b"PS|RN1|PTM|MA3|M#2|P#20|"), content(b"PS|RN1|PTM|MA3|M#1|P#20|"));
     }
 
     #[test]

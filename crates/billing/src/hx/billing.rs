@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::bid::mischief::{Manner, Mischief, Outlet};
 use crate::bid::{Event, Link};
-use crate::billing_end::{BillingEnd, Misdeed, SimEvent};
+use crate::billing_end::{BillingEnd, Misdeed, Refusals, SimEvent};
 use crate::civil::WallClock;
 
 use super::number::{Finding, Sequence};
@@ -27,6 +27,7 @@ pub struct Billing {
     link: Link,
     sequence: Sequence,
     wall: WallClock,
+    refusals: Refusals,
     mischief: Mischief,
     outlet: Outlet,
     events: VecDeque<SimEvent>,
@@ -41,6 +42,7 @@ impl Billing {
             link: Link::new(settings.profile(true), 0),
             sequence: Sequence::new(settings.seq, settings.reset),
             wall,
+            refusals: Refusals::default(),
             mischief: Mischief::default(),
             outlet: Outlet::default(),
             events: VecDeque::new(),
@@ -54,7 +56,10 @@ impl Billing {
         while let Some(event) = self.link.poll_event() {
             match event {
                 Event::Text { text, .. } => match self.mischief.on_text() {
-                    Manner::Nak => self.link.reject(),
+                    Manner::Nak => {
+                        self.refusals.refuse();
+                        self.link.reject();
+                    }
                     manner => {
                         self.take(text, now);
                         lost = manner == Manner::Lost;
@@ -68,7 +73,8 @@ impl Billing {
                     self.set_up();
                 }
                 Event::BadCheck { bytes, .. } => {
-                    self.events.push_back(SimEvent::BadCheck { bytes })
+                    self.refusals.refuse();
+                    self.events.push_back(SimEvent::BadCheck { bytes });
                 }
                 Event::Partial { bytes, inside: true, .. } => {
                     self.events.push_back(SimEvent::Interleave { bytes });
@@ -99,10 +105,10 @@ impl Billing {
         let last = self.sequence.last();
         match self.sequence.take(wire, &text, self.wall, now) {
             Finding::New { number, missing } => {
-                if missing > 0 && last.is_some() {
-                    let after = last.unwrap_or_default();
-                    self.events.push_back(SimEvent::Gap { after, count: missing });
-                }
+                let missing = if last.is_some() { missing } else { 0 };
+                let tries = self.settings.text_tries.into();
+                let after = last.unwrap_or_default();
+                self.events.extend(self.refusals.explain(after, missing, tries));
                 self.events.push_back(SimEvent::Posted { number, content, text });
             }
             Finding::Repeated { number } => self.events.push_back(SimEvent::Repeated { number }),

@@ -98,9 +98,8 @@ impl Pms {
         // How far it is behind the last one, counted over a wrap.
         let ahead = (number + MAX_NUMBER - after) % MAX_NUMBER;
         if ahead <= MAX_NUMBER / 2 {
-            if ahead > 1 {
-                self.events.push_back(SimEvent::Gap { after, count: ahead - 1 });
-            }
+            let missing = ahead.saturating_sub(1);
+            self.events.extend(self.refusals.explain(after, missing, TRIES));
             self.highest = Some(highest + ahead);
         } else if !self.known.contains_key(&number) {
             self.events.push_back(SimEvent::Reordered { number, after });
