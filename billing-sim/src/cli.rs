@@ -275,7 +275,7 @@ pub const NUMBERED: &str = "numbered";
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 the gateway passed, 1 it failed, 64 wrong usage or a wrong scenario, 66 a file to
-compare with cannot be read, 69 the port cannot be opened, 71 the system refused a timer or a thread,
+compare with cannot be read, 69 the port cannot be opened, 71 the system refused something ordinary,
 73 a report cannot be written, 74 another failure of the system.";
 
 const EXAMPLES: &str = "\
@@ -318,10 +318,11 @@ Examples:
       billing-sim list --faults
 
 A run ends by count, charges and duration, or by SIGINT or SIGTERM: it finishes the record being
-sent, takes back those that wait, waits for late answers and reports. A second signal ends it at once.
+sent, takes back those that wait, waits for late answers and reports. A second signal ends it at
+once.
 
 Exit status: 0 the gateway passed, 1 it failed, 64 wrong usage or a wrong scenario, 66 a file to
-compare with cannot be read, 69 the port cannot be opened, 71 the system refused a timer or a thread,
+compare with cannot be read, 69 the port cannot be opened, 71 the system refused something ordinary,
 73 a report cannot be written, 74 another failure of the system.";
 
 #[cfg(test)]
