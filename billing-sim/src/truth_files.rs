@@ -180,7 +180,6 @@ mod tests {
         let export = "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":10,\"record\":\"a\"}\n\n\
              {\"box\":\"out\",\"key\":\"k\"}\n\
-             {\"box\":\"in\",\"state\":\"kept\",\"incarnation\":\"7\",\"start\":15,\"record\":\"x\"}\n\
              {\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
              {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n";
         let expected: [&[u8]; 3] = [b"a", b"b", b"\xc3\x80"];
