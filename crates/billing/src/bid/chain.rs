@@ -164,7 +164,11 @@ impl Chain {
         };
         self.server.frames = 0;
         let acked = self.server.acked;
-        self.gateway = Some((self.make)(resume, self.now));
+        let mut gateway = (self.make)(resume, self.now);
+        // The store knows all, since there is only one.
+        let sent = self.rows.iter().filter_map(|row| row.number.clone()).max_by_key(|(n, _)| *n);
+        gateway.handle_last(&sent.map(|(_, text)| text).unwrap_or_default(), true, self.now);
+        self.gateway = Some(gateway);
         self.drain_gateway();
         let rest = self.server.input[acked as usize..].to_vec();
         self.tell(|gateway, now| gateway.handle_input(acked, &rest, now));

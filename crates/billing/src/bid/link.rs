@@ -36,6 +36,8 @@ pub struct Link {
     /// The timer that starts when all that was taken has been written.
     timer: Option<Duration>,
     deadline: Option<Duration>,
+    /// One of several bids was answered; the text goes out when the other answers have come.
+    is_granted: bool,
     /// The peer asked to speak: no bid before.
     held_until: Option<Duration>,
 }
@@ -86,7 +88,7 @@ impl Link {
         };
         let scan = Scan::new(profile.check, profile.text_silence, at);
         let (transmit, events, timer, held_until) = (None, VecDeque::new(), None, None);
-        let (spoil, taken, written) = (0, 0, 0);
+        let (spoil, taken, written, is_granted) = (0, 0, 0, false);
         let deadline = span.map(|span| now + span);
         Some(Self {
             profile,
@@ -100,6 +102,7 @@ impl Link {
             written,
             timer,
             deadline,
+            is_granted,
             held_until,
         })
     }
@@ -174,7 +177,7 @@ impl Link {
             _ => Turn::Idle,
         };
         if turn == Turn::Idle {
-            (self.timer, self.deadline) = (None, None);
+            self.free();
         }
         self.state = State { turn, ..State::IDLE };
     }
@@ -323,7 +326,7 @@ impl Link {
     fn hear_answer(&mut self, answer: Answer, now: Duration) {
         let waiting = matches!(self.state.turn, Turn::Bid | Turn::Text | Turn::Ask);
         // What comes before our last byte has left answers something else.
-        if !waiting || self.timer.is_some() {
+        if !waiting || self.timer.is_some() || self.is_granted {
             return self.events.push_back(Event::Late { bytes: answer.bytes() });
         }
         self.events.push_back(Event::Answered);
@@ -335,6 +338,10 @@ impl Link {
 
     fn bid_answered(&mut self, answer: Answer, now: Duration) {
         match (self.profile.answers, answer) {
+            // With plain answers the next one would count for the text.
+            (Answers::Plain, Answer::Ack) if self.state.bids > 1 => {
+                (self.is_granted, self.deadline) = (true, Some(now + SETTLE));
+            }
             (Answers::Plain, Answer::Ack) | (Answers::Alternating, Answer::Ack0) => {
                 (self.state.bids, self.state.asks) = (0, 0);
                 self.send_text();
@@ -399,6 +406,10 @@ impl Link {
         match self.state.turn {
             Turn::Idle => {}
             Turn::Pause => self.bid(),
+            Turn::Bid if self.is_granted => {
+                (self.state.bids, self.state.asks) = (0, 0);
+                self.send_text();
+            }
             Turn::Bid if self.state.bids < bid_tries => self.bid(),
             Turn::Text if plain && self.state.texts < text_tries => self.bid(),
             Turn::Text if !plain => self.ask(),
@@ -436,6 +447,7 @@ impl Link {
     fn wait(&mut self, turn: Turn, bytes: Bytes, timeout: Duration) {
         self.state.turn = turn;
         self.transmit = Some(bytes);
+        self.is_granted = false;
         (self.timer, self.deadline) = (Some(timeout), None);
     }
 
@@ -463,9 +475,12 @@ impl Link {
     }
 
     fn free(&mut self) {
+        self.is_granted = false;
         (self.state.turn, self.timer, self.deadline) = (Turn::Idle, None, None);
     }
 }
 
+/// How far the answers to several bids may be apart: a busy peer gives them all at once.
+const SETTLE: Duration = Duration::from_millis(200);
 /// "Wait" answers in a row that are believed: as many as the most patient published link allows.
 pub const MAX_WAITS: u8 = 15;

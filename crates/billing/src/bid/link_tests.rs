@@ -171,6 +171,23 @@ fn an_answer_before_the_last_byte_has_left_answers_nothing() {
 }
 
 #[test]
+fn an_answer_to_each_of_two_bids_does_not_confirm_the_text() {
+    let text = frame(Check::Xor, TEXT);
+    let mut sender = End::hx(false);
+    sender.send();
+    sender.expire();
+    // A busy peer answers both bids at once. The text is damaged on its way.
+    assert_eq!(sender.say(Answer::Ack), (vec![], vec![Event::Answered]));
+    let late = Event::Late { bytes: Answer::Ack.bytes() };
+    assert_eq!(sender.say(Answer::Ack), (vec![], vec![late]));
+    assert_eq!(sender.expire(), (0, vec![text.clone()], vec![Event::Sending]));
+    assert_eq!(sender.say(Answer::Nak), (vec![], vec![Event::Answered]));
+    assert_eq!(sender.expire().1, [ENQ]);
+    assert_eq!(sender.say(Answer::Ack).0, [text]);
+    assert_eq!(sender.say(Answer::Ack).1.last(), Some(&Event::Delivered));
+}
+
+#[test]
 fn wait_is_believed_for_a_time() {
     let mut sender = End::cable(true);
     sender.send();

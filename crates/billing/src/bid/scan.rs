@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::gateway::SETTLE_WITHIN;
+
 use super::check::{ACK, Check, DLE, ENQ, EOT, ETX, NAK, STX};
 
 /// An answer to a bid or to a text.
@@ -115,6 +117,8 @@ pub struct Scan {
     /// The bytes since the last finding.
     held: Vec<u8>,
     deadline: Option<Duration>,
+    /// Offset and time of the first of them.
+    begun: (u64, Duration),
     found: VecDeque<Found>,
 }
 
@@ -122,7 +126,8 @@ impl Scan {
     /// A scanner whose next byte has the offset `at`; `silence` inside a text ends it.
     pub fn new(check: Check, silence: Duration, at: u64) -> Self {
         let (stage, held, found) = (Stage::Between, Vec::new(), VecDeque::new());
-        Self { check, silence, stage, at, held, deadline: None, found }
+        let begun = (at, Duration::ZERO);
+        Self { check, silence, stage, at, held, deadline: None, begun, found }
     }
 
     /// Offset before which all bytes are in findings; what follows must be seen again by whoever
@@ -163,10 +168,15 @@ impl Scan {
                 }
             }
         }
-        self.deadline = (!self.held.is_empty()).then_some(now + self.silence);
+        let settled = self.settled();
+        if settled != self.begun.0 {
+            self.begun = (settled, now);
+        }
+        let deadline = (now + self.silence).min(self.begun.1 + SETTLE_WITHIN);
+        self.deadline = (!self.held.is_empty()).then_some(deadline);
     }
 
-    /// Silence: what was begun is torn.
+    /// Silence, or no end for too long: what was begun is torn.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.tear();
@@ -344,6 +354,26 @@ mod tests {
         let said = torn(b"\x024", false);
         assert_eq!(scan.poll_found(), Some(Found { start: 7, end: 9, said }));
         assert_eq!((scan.settled(), scan.poll_timeout()), (9, None));
+    }
+
+    #[test]
+    fn what_trickles_in_is_given_up_before_its_holder_is_taken_to_be_stuck() {
+        for (first, listen) in [(STX, Listen::Texts), (STX, Listen::Bids), (b'x', Listen::Texts)] {
+            let mut scan = Scan::new(Check::Xor, Duration::from_secs(3), 0);
+            let mut begun = Duration::ZERO;
+            for second in 0..300 {
+                let now = Duration::from_secs(second);
+                while let Some(deadline) = scan.poll_timeout().filter(|at| *at <= now) {
+                    scan.handle_timeout(deadline);
+                }
+                if scan.poll_found().is_some() {
+                    begun = now;
+                }
+                assert!(now - begun <= SETTLE_WITHIN, "{listen:?} at {now:?}");
+                scan.handle_byte(if second == 0 { first } else { b'x' }, listen, now);
+            }
+            assert!(begun > Duration::from_secs(270));
+        }
     }
 
     #[test]

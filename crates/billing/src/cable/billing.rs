@@ -30,6 +30,8 @@ pub struct Billing {
     sending: Option<Sending>,
     wait: Option<Wait>,
     is_logged_on: bool,
+    /// No command was answered since the logon.
+    is_logon_new: bool,
     /// Log off, and stay away for so long.
     leave: Option<Duration>,
     last_response: Bytes,
@@ -75,6 +77,7 @@ impl Billing {
             sending: None,
             wait: None,
             is_logged_on: false,
+            is_logon_new: false,
             leave: None,
             last_response: Bytes::new(),
             mischief: Mischief::default(),
@@ -119,7 +122,7 @@ impl Billing {
                 Event::Text { text, .. } => match self.mischief.on_text() {
                     Manner::Nak => self.link.reject(),
                     manner => {
-                        self.take(text);
+                        self.take(text, now);
                         self.link.accept();
                         lost = manner == Manner::Lost;
                         if let Manner::Late(by) = manner {
@@ -178,7 +181,7 @@ impl Billing {
     fn delivered(&mut self, now: Duration) {
         match self.sending.take() {
             Some(Sending::Logon) => {
-                self.is_logged_on = true;
+                (self.is_logged_on, self.is_logon_new) = (true, true);
                 self.events.push_back(SimEvent::Link { up: true });
             }
             Some(Sending::Logoff) => {
@@ -220,7 +223,7 @@ impl Billing {
     }
 
     /// A good text came from the gateway.
-    fn take(&mut self, text: Bytes) {
+    fn take(&mut self, text: Bytes, now: Duration) {
         let number = command::answered(&text);
         let current =
             self.queue.front().filter(|item| item.attempts > 0 && Some(item.number) == number);
@@ -235,8 +238,15 @@ impl Billing {
         let refusal = command::response(number, Reply::Error(NO_LOGON), false);
         if self.settings.logon.is_some() && text.starts_with(&refusal) {
             (self.is_logged_on, self.sending, self.wait) = (false, None, None);
-            return self.events.push_back(SimEvent::Link { up: false });
+            self.events.push_back(SimEvent::Link { up: false });
+            // Right after a logon there is no sense in another one at once: the names may differ.
+            if std::mem::take(&mut self.is_logon_new) {
+                self.wait = Some(Wait::Pause(now + self.settings.response_timeout));
+                self.failed();
+            }
+            return;
         }
+        self.is_logon_new = false;
         self.last_response = text.clone();
         self.events.push_back(SimEvent::Answered { serial, text });
         self.confirmed();

@@ -55,6 +55,7 @@ impl Gateway {
         let Note { link, is_logged_on, last } = known.unwrap_or(none);
         let text = match last.as_ref().map(|last| &last.stage) {
             Some(Stage::Answering(response)) => Some(response.clone()),
+            Some(Stage::Objecting(_)) => last.as_ref().map(|last| objection(last.number)),
             _ => None,
         };
         let link = Link::resume(profile, link, text, resume.acked, now);
@@ -130,19 +131,21 @@ impl Gateway {
 
     fn take_command(&mut self, start: u64, end: u64, text: Bytes, command: Command) {
         let number = command.number;
-        let same = self.last.as_ref().filter(|last| last.number == number);
-        let is_repeated = same.is_some_and(|last| last.text == text && !self.is_refusal(last));
+        let same = |last: &&Last| last.number == number && !self.is_refusal(last);
+        let same = self.last.as_ref().filter(same);
         let is_conflict = same.is_some_and(|last| last.text != text);
-        if is_repeated {
+        if same.is_some() && !is_conflict {
             return self.answer_again(number);
         }
         if self.awaits().is_some() {
             return self.refuse("a command before the last one was answered");
         }
-        let fault = if is_conflict {
-            self.notices.push_back(Notice::Unexpected { what: "another command's number" });
-            Some(NUMBER_TAKEN)
-        } else if self.settings.logon.is_some() && !self.is_logged_on {
+        if is_conflict {
+            let is_ours = command.is_ours(&self.settings);
+            self.receive(start, end, command.kind, Some(number), text, HandledBy::Nobody);
+            return self.object(is_ours);
+        }
+        let fault = if self.settings.logon.is_some() && !self.is_logged_on {
             Some(NO_LOGON)
         } else {
             command.fault
@@ -166,17 +169,30 @@ impl Gateway {
     fn is_refusal(&self, last: &Last) -> bool {
         let refusal = command::response(last.number, Reply::Error(NO_LOGON), false);
         match &last.stage {
-            Stage::Answering(response) | Stage::Answered(Some(response)) => {
-                response.starts_with(&refusal)
-            }
+            Stage::Answering(response)
+            | Stage::Answered(Some(response))
+            | Stage::Objecting(Some(response)) => response.starts_with(&refusal),
             _ => false,
         }
+    }
+
+    /// Another text has the last command's number: it is refused, and the last one's result is kept.
+    fn object(&mut self, is_ours: bool) {
+        self.notices.push_back(Notice::Unexpected { what: "another command's number" });
+        self.settle();
+        if let Some(last) = self.last.as_mut().filter(|_| is_ours)
+            && let Stage::Answered(response) = &last.stage
+        {
+            self.link.send(objection(last.number));
+            last.stage = Stage::Objecting(response.clone());
+        }
+        self.link.accept();
     }
 
     fn answer_again(&mut self, number: u64) {
         self.notices.push_back(Notice::Repeated { number: Some(number) });
         if let Some(last) = &mut self.last
-            && let Stage::Answered(Some(response)) = &last.stage
+            && let Stage::Answered(Some(response)) | Stage::Objecting(Some(response)) = &last.stage
         {
             let response = response.clone();
             self.link.send(response.clone());
@@ -263,10 +279,11 @@ impl Gateway {
     }
 
     fn settle(&mut self) {
-        if let Some(last) = &mut self.last
-            && let Stage::Answering(response) = &last.stage
-        {
-            last.stage = Stage::Answered(Some(response.clone()));
+        let Some(last) = &mut self.last else { return };
+        match &last.stage {
+            Stage::Answering(response) => last.stage = Stage::Answered(Some(response.clone())),
+            Stage::Objecting(response) => last.stage = Stage::Answered(response.clone()),
+            Stage::Awaited | Stage::Answered(_) => {}
         }
     }
 
@@ -377,4 +394,9 @@ impl crate::Gateway for Gateway {
     fn is_link_up(&self) -> Option<bool> {
         if self.settings.logon.is_some() { Some(self.is_logged_on) } else { self.is_up }
     }
+}
+
+/// What another text with the last command's number is answered.
+fn objection(number: u64) -> Bytes {
+    command::response(number, Reply::Error(NUMBER_TAKEN), false)
 }

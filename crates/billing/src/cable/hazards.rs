@@ -105,6 +105,51 @@ fn f3_a_command_that_comes_again_is_taken_once_and_its_number_with_another_text_
     gateway.handle_written(12, Duration::ZERO);
     let (frames, ..) = say(gateway.as_mut(), b"\x10\x30");
     assert_eq!(frames, [frame(Check::Xor, b"000417 ER SQ")]);
+    gateway.handle_written(13, Duration::ZERO);
+    // The first one's result is not forgotten for that.
+    say(gateway.as_mut(), b"\x10\x31");
+    let (_, writes, _) = say(gateway.as_mut(), &one);
+    assert_eq!(writes, []);
+    gateway.handle_written(17, Duration::ZERO);
+    let (frames, ..) = say(gateway.as_mut(), b"\x10\x30");
+    assert_eq!(frames, [frame(Check::Xor, b"000417 OK")]);
+}
+
+#[test]
+fn a_refused_number_leaves_the_result_that_could_not_be_given() {
+    // The response to the first text is not taken; the second text is refused, and its refusal is
+    // not taken either; a successor goes on with that, and gives the first one its result again.
+    let one = [b"\x05", &text(TEXTS[0])[..], b"\x04"].concat();
+    let other = [b"\x05", &text(TEXTS[2])[..], b"\x04"].concat();
+    let mut first = gateway(&[]);
+    first.handle_input(0, &one, Duration::ZERO);
+    first.handle_reply(417, Reply::Ok, Duration::ZERO);
+    drain(first.as_mut());
+    first.handle_written(3, Duration::ZERO);
+    // It gives up after three bids, and hears the other text.
+    for _ in 0..3 {
+        let now = first.poll_timeout().unwrap();
+        first.handle_timeout(now);
+        drain(first.as_mut());
+        first.handle_written(9, now);
+    }
+    let (at, now) = (one.len() as u64, Duration::from_secs(20));
+    first.handle_input(at, &other, now);
+    let outputs: Vec<_> = std::iter::from_fn(|| first.poll_output()).collect();
+    assert_eq!(outputs.last().unwrap().bytes[..], *b"\x05", "it bids to say that it refuses");
+    let note = outputs.into_iter().filter_map(|output| output.note).next_back();
+    let acked = at + other.len() as u64;
+    let resume = Resume { acked, note, cut: false, last_number: 0, wall: WALL };
+    let mut next: Box<dyn crate::Gateway> = Box::new(Gateway::new(settings(&[]), resume, now));
+    next.handle_input(acked, b"\x10\x30", now);
+    assert_eq!(drain(next.as_mut()).0, [frame(Check::Xor, b"000417 ER SQ")]);
+    next.handle_written(1, now);
+    next.handle_input(acked + 2, &[b"\x10\x31", &one[..]].concat(), now);
+    let (_, writes, _) = drain(next.as_mut());
+    assert_eq!(writes, [], "it was carried out");
+    next.handle_written(9, now);
+    next.handle_input(acked + 4 + one.len() as u64, b"\x10\x30", now);
+    assert_eq!(drain(next.as_mut()).0, [frame(Check::Xor, b"000417 OK")]);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub enum Stage {
     Answering(Bytes),
     /// This response was given, or none was due.
     Answered(Option<Bytes>),
+    /// The same, and another text with its number is being refused.
+    Objecting(Option<Bytes>),
 }
 
 impl Note {
@@ -61,6 +63,7 @@ impl Note {
                 Stage::Awaited => (0, None),
                 Stage::Answering(response) => (1, Some(response)),
                 Stage::Answered(response) => (2, response.as_ref()),
+                Stage::Objecting(response) => (3, response.as_ref()),
             };
             note.put_u8(stage);
             note.put_u8(response.map_or(0, Bytes::len) as u8);
@@ -77,8 +80,8 @@ impl Note {
         let link = State::decode(&mut note)?;
         let is_logged_on = flag(&mut note)?;
         let last = if flag(&mut note)? { Some(last(&mut note)?) } else { None };
-        let is_answering =
-            last.as_ref().is_some_and(|last| matches!(last.stage, Stage::Answering(_)));
+        let says = |last: &Last| matches!(last.stage, Stage::Answering(_) | Stage::Objecting(_));
+        let is_answering = last.as_ref().is_some_and(says);
         let fits = note.is_empty() && is_answering == link.sending;
         fits.then_some(Self { link, is_logged_on, last })
     }
@@ -105,6 +108,7 @@ fn last(note: &mut Bytes) -> Option<Last> {
         (0, None) => Stage::Awaited,
         (1, Some(response)) => Stage::Answering(response),
         (2, response) => Stage::Answered(response),
+        (3, response) => Stage::Objecting(response),
         _ => return None,
     };
     (start < end).then_some(Last { number, start, end, text, stage })
@@ -126,8 +130,10 @@ mod tests {
         for (stage, sending) in [
             (Stage::Awaited, false),
             (Stage::Answering(response.clone()), true),
-            (Stage::Answered(Some(response)), false),
+            (Stage::Answered(Some(response.clone())), false),
             (Stage::Answered(None), false),
+            (Stage::Objecting(Some(response)), true),
+            (Stage::Objecting(None), true),
         ] {
             let text = Bytes::from_static(b"000417 RF 2781");
             let last = Last { number: 417, start: 7, end: 26, text, stage };

@@ -138,6 +138,25 @@ fn a_command_without_a_logon_is_refused_and_comes_again_after_one() {
 }
 
 #[test]
+fn a_logon_by_another_name_is_given_up_like_a_command_without_a_response() {
+    let site = settings(&[("logon", "BILL1")]);
+    let wall = crate::WallClock { at_boot: 0 };
+    let other = Billing::new(settings(&[("logon", "BILL2")]), SEED, wall, Duration::ZERO);
+    let make = move |resume, now| -> Box<dyn crate::Gateway> {
+        Box::new(Gateway::new(site.clone(), resume, now))
+    };
+    let mut chain = Chain::new(make, Box::new(other));
+    chain.billing.send(1, chain.now);
+    chain.run(HOUR, is_done);
+    assert_eq!(chain.events.last(), Some(&SimEvent::GaveUp { serial: 1 }));
+    // Four times, 30 s apart; the pause after the last one need not be waited for.
+    let logons = chain.inbox.values().filter(|record| record.kind == "LO").count();
+    assert_eq!((logons, chain.handled.len()), (4, 0));
+    let about_90 = Duration::from_secs(90)..Duration::from_secs(120);
+    assert!(about_90.contains(&chain.now), "{:?} {:?}", chain.now, chain.events);
+}
+
+#[test]
 fn the_billing_system_logs_off_and_on_again() {
     let mut chain = chain(&settings(&[("logon", "BILL1")]), 3);
     let pause = Duration::from_secs(600);
