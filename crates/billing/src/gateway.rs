@@ -46,6 +46,12 @@ pub trait Gateway {
     /// ignored.
     fn handle_reply(&mut self, number: u64, reply: Reply, now: Duration);
 
+    /// What the store knows of the record that went out last: its text, or as much of it as says its
+    /// number; empty: none ever did. `is_sure`: nobody can have sent one since. To be said after a
+    /// beginning without a note, and again while [`needs_last`](Self::needs_last). Only a dialect
+    /// whose far end refuses no number that it knows asks for it (`hx`).
+    fn handle_last(&mut self, _text: &[u8], _is_sure: bool, _now: Duration) {}
+
     /// Takes notice that the time is `now`; does what fell due. Early calls are harmless.
     fn handle_timeout(&mut self, now: Duration);
 
@@ -66,6 +72,11 @@ pub trait Gateway {
 
     /// Whether the link is up and nothing posted is outstanding.
     fn wants_charge(&self) -> bool;
+
+    /// Charges are held back until somebody who is sure says which record went out last.
+    fn needs_last(&self) -> bool {
+        false
+    }
 
     /// What is known about numbers: what the note carries beside the link's state. `None` for a
     /// dialect that posts nothing.
@@ -216,6 +227,8 @@ pub enum Notice {
     Unexpected { what: &'static str },
     /// The predecessor's note could not be read.
     NoteRefused,
+    /// Nobody knows which number was the last on the line: charges wait until a person says it.
+    NumbersUnknown,
     /// Records that ought to have come between the last and this one (`cdr` with numbers).
     Missing { from: u64, count: u64 },
 }

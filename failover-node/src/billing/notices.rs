@@ -29,6 +29,7 @@ fn line(notice: &Notice) -> Option<String> {
         Notice::Repeated { number } => format!("repeated number={}", or_none(number)),
         Notice::Unexpected { what } => format!("unexpected what={what:?}"),
         Notice::NoteRefused => "note-refused".to_owned(),
+        Notice::NumbersUnknown => "numbers-unknown charges=wait tell=\"post --last\"".to_owned(),
         Notice::Missing { from, count } => format!("missing from={from} count={count}"),
     })
 }

@@ -8,7 +8,9 @@ use wire::{Frame, Grant};
 
 use super::note;
 use super::session::{Misplaced, Session};
-use super::store::{Done, Handling, Standing, Store, StoreError, Tenure, Tidied, Waiting};
+use super::store::{
+    Done, Handling, LastSent, Standing, Store, StoreError, Tenure, Tidied, Waiting,
+};
 
 /// The payload of one grant, but for its pipes, clocks and handler.
 ///
@@ -61,7 +63,7 @@ impl<S: Store> Payload<S> {
             wall,
         };
         let known = resume.note.is_some();
-        let payload = Self {
+        let mut payload = Self {
             session: Session::new(dialect.name(), grant, dialect.gateway(resume, now)),
             store,
             handling: tenure.handling,
@@ -70,6 +72,10 @@ impl<S: Store> Payload<S> {
             charges: dialect.posts(),
             sought: None,
         };
+        if dialect.posts() {
+            let LastSent { text, is_sure } = payload.store.last_sent()?;
+            payload.session.gateway().handle_last(&text, is_sure, now);
+        }
         Ok((payload, standing, known))
     }
 
@@ -138,17 +144,25 @@ impl<S: Store> Payload<S> {
         Ok(rows)
     }
 
-    /// Whether a charge that somebody adds now would be posted at once.
-    pub fn waits_for_charge(&mut self) -> bool {
-        !self.charges && self.session.gateway().wants_charge()
+    /// Whether something that somebody adds to the store now would be made use of at once.
+    pub fn waits_for_store(&mut self) -> bool {
+        let gateway = self.session.gateway();
+        gateway.needs_last() || (!self.charges && gateway.wants_charge())
     }
 
     /// Looks for what others have added to the store.
     ///
     /// # Errors
     /// The store can't be read.
-    pub fn look(&mut self) -> Result<(), StoreError> {
-        self.charges |= self.store.changed()?;
+    pub fn look(&mut self, now: Duration) -> Result<(), StoreError> {
+        let has_changed = self.store.changed()?;
+        self.charges |= has_changed;
+        if has_changed && self.session.gateway().needs_last() {
+            let LastSent { text, is_sure } = self.store.last_sent()?;
+            if is_sure {
+                self.session.gateway().handle_last(&text, true, now);
+            }
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::store::{OutState, SqliteStore, Store};
 use crate::cli::PostArgs;
 use crate::table::{flush_left, table};
 
-/// Adds what the command line says, or ends a doubt.
+/// Adds what the command line says, ends a doubt, or tells the last number.
 ///
 /// # Errors
 /// Nothing was added.
@@ -27,6 +27,12 @@ pub fn run(args: &PostArgs) -> Result<ExitCode, Failure> {
     }
     if let Some(key) = &args.done {
         return decide(args, key, Decision::Done);
+    }
+    if let Some(last) = &args.last {
+        let (mut store, counter) = open(args)?;
+        store.tell_last(&counter, last)?;
+        print(&format!("line {} goes on after {last}\n", counter.line))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let charges = intake::charges(args)?;
     let (mut store, counter) = open(args)?;

@@ -204,13 +204,13 @@ impl Process {
 
     /// When the store is looked at next: another process may have added charges.
     fn next_look(&mut self) -> Duration {
-        if self.payload.waits_for_charge() { self.look_at } else { self.tidy_at }
+        if self.payload.waits_for_store() { self.look_at } else { self.tidy_at }
     }
 
     fn look(&mut self) -> Result<(), Failure> {
         let now = boottime();
         self.look_at = now + LOOK_INTERVAL;
-        self.payload.look()?;
+        self.payload.look(now)?;
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_INTERVAL;
             self.tidy()?;

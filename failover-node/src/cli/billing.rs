@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use billing::Civil;
+use billing::hx::number::Form;
 use clap::Args;
 use wire::Name;
 
@@ -63,7 +64,10 @@ Examples:
       failover-node post --again film-778
 
   One that it has:
-      failover-node post --done film-779";
+      failover-node post --done film-779
+
+  On an hx line whose gateway says numbers-unknown: the billing system's last record is 417C
+      failover-node post --last 417C";
 
 /// Arguments of `records`.
 #[derive(Debug, Args)]
@@ -152,6 +156,10 @@ pub struct PostArgs {
     /// Do not send this charge, which is in doubt: the billing system has it
     #[arg(long, value_name = "KEY", conflicts_with_all = ["key", "file", "again"])]
     pub done: Option<String>,
+    /// The number of the last record on an hx line, such as 417C (000A: none), where it is lost
+    #[arg(long, value_name = "NUMBER", value_parser = parse_last,
+          conflicts_with_all = ["key", "file", "again", "done", "wait"])]
+    pub last: Option<String>,
     /// The line [default: the only one that posts charges]
     #[arg(long, value_name = "NAME")]
     pub line: Option<Name>,
@@ -166,6 +174,15 @@ pub struct PostArgs {
     /// Where the node answers, and in which form.
     #[command(flatten)]
     pub socket: SocketArgs,
+}
+
+/// A record's number in either form.
+fn parse_last(text: &str) -> Result<String, String> {
+    let is_number =
+        [Form::N3Letter, Form::N4].iter().any(|form| form.read(text.as_bytes()).is_some());
+    let fits = is_number && text.len() == 4;
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "a number is 000A to 999Z, or 0000 to 9999".to_owned())
 }
 
 /// A date is its first second.

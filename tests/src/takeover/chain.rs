@@ -9,12 +9,11 @@ use super::far::Far;
 use super::faults::{Fault, Faults, Moment, Next, What};
 use super::holder::{Heard, Holder};
 use super::judge::Report;
-use super::payload::{Payload, Settled};
+use super::payload::{Call, Payload, Settled};
 use super::place::Place;
 use super::port::Port;
 use super::setting::{Setting, Stores};
 use crate::world::network::Segment;
-use crate::world::nodes::name;
 
 /// A whole line.
 pub struct Chain<'a> {
@@ -38,6 +37,8 @@ pub struct Chain<'a> {
     turns: usize,
     /// Takeovers in which the node stayed the same.
     skips: usize,
+    /// Records that a handler was called for, in order.
+    calls: Vec<Call>,
     trace: Vec<String>,
 }
 
@@ -76,13 +77,14 @@ impl<'a> Chain<'a> {
             now: Duration::ZERO,
             holders: Vec::new(),
             faults: Faults::new(&setting.faults),
-            next_claim: Some(Duration::ZERO),
+            next_claim: Some(setting.starts),
             paused: None,
             restart_at: None,
             last_byte: Duration::ZERO,
             seen: Epoch::NONE,
             turns: 0,
             skips: 0,
+            calls: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -94,7 +96,8 @@ impl<'a> Chain<'a> {
             return false;
         }
         let Some(payload) = self.holders.last_mut().and_then(Holder::payload) else { return false };
-        let is_idle = !self.setting.dialect.posts() || payload.wants_charge();
+        let is_idle =
+            !self.setting.dialect.posts() || payload.wants_charge() || payload.needs_last();
         if !is_idle || self.far.backlog() > 0 {
             return false;
         }
@@ -181,6 +184,7 @@ impl<'a> Chain<'a> {
             }
             self.listen(at);
             self.holders[at].handle_timeout(now);
+            self.tell_last(at);
             self.settle(at);
         }
     }
@@ -189,19 +193,33 @@ impl<'a> Chain<'a> {
     fn listen(&mut self, at: usize) {
         let now = self.now;
         while let Some(heard) = self.holders[at].handle_port(now) {
-            if let Heard::Grant(grant) = heard {
-                self.seen = self.seen.max(grant.epoch);
-                let store = self.place.open(self.setting, self.holders[at].node);
-                let names = (self.line.clone(), name(self.holders[at].node));
-                let payload = Payload::begin(self.setting, store, names, &grant, now);
-                self.holders[at].begin(payload, now);
-            }
+            let Heard::Grant(grant) = heard else { continue };
+            self.seen = self.seen.max(grant.epoch);
+            let store = self.place.open(self.setting, self.holders[at].node);
+            let names = (self.line.clone(), self.holders[at].node);
+            let payload = Payload::begin(self.setting, store, names, &grant, now);
+            self.holders[at].begin(payload, now);
             self.settle(at);
+        }
+        self.settle(at);
+    }
+
+    /// Whoever is asked for the last number looks it up.
+    fn tell_last(&mut self, at: usize) {
+        let Some(payload) = self.holders[at].payload() else { return };
+        if self.setting.has_person && payload.needs_last() {
+            let posted = self.far.last_posted().map_or(&b"000A"[..], |text| &text[..4]);
+            self.place.tell_last(self.setting, &self.line, self.holders[at].node, posted);
+            self.holders[at].look(self.now);
         }
     }
 
     fn settle(&mut self, at: usize) {
-        if self.holders[at].settle(&mut self.faults, self.now) == Settled::Halted {
+        let settled = self.holders[at].settle(&mut self.faults, self.now);
+        if let Some(payload) = self.holders[at].payload() {
+            self.calls.append(&mut payload.calls);
+        }
+        if settled == Settled::Halted {
             self.carry_out();
         }
     }
@@ -250,7 +268,7 @@ impl<'a> Chain<'a> {
             let id = self.holders.len() as u64 + 1;
             let node = (self.holders.len() + self.skips) % 2;
             let claim = (self.line.clone(), self.setting.lease, self.seen);
-            self.holders.push(Holder::new(id, node, claim, now));
+            self.holders.push(Holder::new(id, node, claim, self.setting.reads, now));
             self.port.connect(id, now);
         }
     }
@@ -314,6 +332,7 @@ impl<'a> Chain<'a> {
             dropped: self.port.dropped,
             objections: std::mem::take(&mut self.port.objections),
             lost: self.port.lost,
+            calls: self.calls,
             took: self.now,
             trace: self.trace,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use billing::{BillingEnd, SimEvent};
 use bytes::{Buf, Bytes};
 
-use super::setting::{CHARACTER, Setting, wall};
+use super::setting::{CHARACTER, Setting};
 
 /// The billing system, its transmitter, and what it has seen.
 pub struct Far {
@@ -28,7 +28,7 @@ impl Far {
     pub fn new(setting: &Setting) -> Self {
         let due = |n: u64| FIRST + EVERY * u32::try_from(n - 1).unwrap_or(u32::MAX);
         let mut far = Self {
-            end: setting.dialect.billing_end(setting.seed, wall(), Duration::ZERO),
+            end: setting.dialect.billing_end(setting.seed, setting.wall, Duration::ZERO),
             frames: VecDeque::new(),
             arrives: None,
             left: 0,
@@ -102,6 +102,14 @@ impl Far {
     /// Charges that were posted.
     pub fn posted(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, SimEvent::Posted { .. })).count()
+    }
+
+    /// The text of the last charge that was posted, as a person finds it there.
+    pub fn last_posted(&self) -> Option<&Bytes> {
+        self.events.iter().rev().find_map(|event| match event {
+            SimEvent::Posted { text, .. } => Some(text),
+            _ => None,
+        })
     }
 
     fn drain(&mut self, now: Duration) {

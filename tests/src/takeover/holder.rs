@@ -27,6 +27,7 @@ pub struct Holder {
     from_port: VecDeque<(Duration, Segment)>,
     to_port: VecDeque<(Duration, Segment)>,
     renew: Option<(Duration, u64)>,
+    reads: Duration,
     /// It is stopped.
     pub is_paused: bool,
     /// The store has refused it.
@@ -54,6 +55,7 @@ impl Holder {
         id: ClientId,
         node: usize,
         (line, lease, seen): (Name, Duration, Epoch),
+        reads: Duration,
         now: Duration,
     ) -> Self {
         let (min, max) = (frame::VERSION_MIN, frame::VERSION);
@@ -67,6 +69,7 @@ impl Holder {
             from_port: VecDeque::new(),
             to_port: VecDeque::new(),
             renew: None,
+            reads,
             is_paused: false,
             refused: None,
         };
@@ -161,6 +164,18 @@ impl Holder {
         }
     }
 
+    /// Looks for what was written into its store.
+    pub fn look(&mut self, now: Duration) {
+        if self.is_paused {
+            return;
+        }
+        if let Some(payload) = self.payload()
+            && let Err(error) = payload.look(now)
+        {
+            self.refuse(error, now);
+        }
+    }
+
     /// Lets the payload do all it can.
     pub fn settle(&mut self, faults: &mut Faults, now: Duration) -> Settled {
         if self.is_paused {
@@ -196,8 +211,15 @@ impl Holder {
     /// Something is on its way to it.
     pub fn queue(&mut self, segment: Segment, now: Duration) {
         if self.is_alive() {
-            self.from_port.push_back((now + LATENCY, segment));
+            self.from_port.push_back((self.read_at(now + LATENCY), segment));
         }
+    }
+
+    /// When its process reads what has come by then.
+    fn read_at(&self, came: Duration) -> Duration {
+        let late = came.as_nanos() % self.reads.as_nanos().max(1);
+        let waits = if late == 0 { 0 } else { self.reads.as_nanos() - late };
+        came + Duration::from_nanos(u64::try_from(waits).unwrap_or(u64::MAX))
     }
 
     /// What arrives at the terminal server now.

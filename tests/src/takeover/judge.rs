@@ -6,6 +6,7 @@ use std::time::Duration;
 use billing::SimEvent;
 use failover_node::billing::store::StoreError;
 
+use super::payload::Call;
 use super::place::{InRow, OutRow};
 use super::setting::{Setting, Stores};
 
@@ -39,6 +40,8 @@ pub struct Report {
     pub objections: Vec<String>,
     /// Bytes that came while no terminal server was there.
     pub lost: u64,
+    /// Records that a handler was called for: stream and place, in order.
+    pub calls: Vec<Call>,
     /// Virtual time.
     pub took: Duration,
     /// Every frame, where that was wanted.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use billing::Reply;
 use failover_node::billing::payload::{self, Step};
-use failover_node::billing::store::{Done, Handling, SqliteStore, StoreError, Tenure};
+use failover_node::billing::store::{Done, Handling, SqliteStore, StoreError, Tenure, Waiting};
 use wire::{Frame, Grant, Name};
 
 use super::faults::{Faults, Moment};
-use super::setting::{Setting, Stores, wall};
+use super::setting::{Setting, Stores};
+use crate::world::nodes::name;
 
 /// The payload's process from its grant on: the node's own value, stopped where the plan says.
 pub struct Payload {
@@ -18,9 +19,14 @@ pub struct Payload {
     frame: Option<Frame>,
     /// How long the handler takes; `None`: there is none.
     handler: Option<Duration>,
+    /// Records that the handler was called for and that nobody has counted.
+    pub calls: Vec<Call>,
     /// Rows that the handler has, and when it is done with them.
     batch: VecDeque<(Duration, u64, Option<u64>)>,
 }
+
+/// A record by its name for good: its stream, and where it began.
+pub type Call = (u64, u64);
 
 /// How far [`Payload::settle`] came.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ impl Payload {
     pub fn begin(
         setting: &Setting,
         store: SqliteStore,
-        (line, node): (Name, Name),
+        (line, node): (Name, usize),
         grant: &Grant,
         now: Duration,
     ) -> Result<Self, StoreError> {
@@ -47,10 +53,10 @@ impl Payload {
         let shared = setting.stores == Stores::Shared;
         let (dialect, handler) = (&setting.dialect, setting.handler);
         let handling = Handling::of(dialect, handler.is_some());
-        let tenure = Tenure { line, epoch, incarnation, node, shared, handling };
+        let tenure = Tenure { line, epoch, incarnation, node: name(node), shared, handling };
         let (payload, ..) =
-            payload::Payload::begin(dialect, store, &tenure, grant, (wall(), now))?;
-        Ok(Self { payload, frame: None, handler, batch: VecDeque::new() })
+            payload::Payload::begin(dialect, store, &tenure, grant, (setting.wall_of(node), now))?;
+        Ok(Self { payload, frame: None, handler, calls: Vec::new(), batch: VecDeque::new() })
     }
 
     /// Takes a frame from the node.
@@ -80,6 +86,19 @@ impl Payload {
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let batch = self.batch.front().map(|(due, ..)| *due);
         [batch, self.payload.gateway().poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Whether it waits to be told the last number.
+    pub fn needs_last(&mut self) -> bool {
+        self.payload.gateway().needs_last()
+    }
+
+    /// Looks for what was written into its store.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn look(&mut self, now: Duration) -> Result<(), StoreError> {
+        self.payload.look(now)
     }
 
     /// Whether it would post a charge.
@@ -120,9 +139,16 @@ impl Payload {
         }
         while self.payload.gateway().poll_event().is_some() {}
         if let Some(takes) = self.handler.filter(|_| self.batch.is_empty()) {
-            let rows = self.payload.rows(1)?;
-            self.batch.extend(rows.iter().map(|w| (now + takes, w.row, w.record.number)));
+            let mut due = now;
+            for Waiting { row, incarnation, record } in self.payload.rows(MAX_BATCH)? {
+                due += takes;
+                self.calls.push((incarnation, record.start));
+                self.batch.push_back((due, row, record.number));
+            }
         }
         Ok(Settled::All)
     }
 }
+
+/// Records that a handler has at a time.
+const MAX_BATCH: usize = 64;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use billing::Charge;
 use failover_node::billing::store::SqliteStore;
-use rusqlite::{Connection, params};
+use failover_node::billing::store::desk::{Counter, Wanted};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use wire::Name;
 
@@ -102,28 +102,27 @@ impl Place {
     /// # Panics
     /// The stores can't be written.
     pub fn post(&self, setting: &Setting, line: &Name) {
-        for n in 1..=setting.charges {
-            let Some(charge) = setting.dialect.charge(setting.seed, n) else { return };
-            self.add(setting, line, home(setting, n), &charge);
+        for node in Self::nodes(setting) {
+            let wanted: Vec<_> = (1..=setting.charges)
+                .filter(|n| home(setting, *n) == *node)
+                .filter_map(|n| setting.dialect.charge(setting.seed, n))
+                .map(|charge| Wanted { charge, is_now: false })
+                .collect();
+            let counter = Counter { line: line.clone(), epoch: None };
+            // So that it is not the last one that closes the file.
+            drop(self.desk(setting, *node));
+            self.open(setting, *node).add(&counter, &wanted).expect("charges more");
         }
     }
 
-    /// Lays a charge into the store of a node.
+    /// A person tells a node's store the number of the last record.
     ///
     /// # Panics
     /// The store can't be written.
-    pub fn add(&self, setting: &Setting, line: &Name, node: usize, charge: &Charge) {
-        let db = self.desk(setting, node);
-        let text = serde_json::to_string(charge).expect("JSON");
-        db.execute("INSERT OR IGNORE INTO line (name) VALUES (?1)", [line.as_str()])
-            .and_then(|_| {
-                db.execute(
-                    "INSERT INTO outbox (line, key, charge, state, accepted_at)
-                     VALUES ((SELECT id FROM line WHERE name = ?1), ?2, ?3, 'new', 0)",
-                    params![line.as_str(), charge.key, text],
-                )
-            })
-            .expect("a charge more");
+    pub fn tell_last(&self, setting: &Setting, line: &Name, node: usize, columns: &[u8]) {
+        let counter = Counter { line: line.clone(), epoch: None };
+        let columns = std::str::from_utf8(columns).expect("a number");
+        self.open(setting, node).tell_last(&counter, columns).expect("a word more");
     }
 
     /// The inbox of a node, in the order of its rows.

@@ -23,6 +23,16 @@ pub struct Setting {
     pub faults: Vec<Fault>,
     /// From the end of a grant to the next claim.
     pub gap: Duration,
+    /// When the first node claims.
+    pub starts: Duration,
+    /// The clock on the billing system's wall.
+    pub wall: WallClock,
+    /// The second node's clock shows so many seconds less.
+    pub behind: i64,
+    /// Somebody looks the last number up at the billing system when a gateway needs it.
+    pub has_person: bool,
+    /// A node's process reads what has come only every so often, all of it at once.
+    pub reads: Duration,
     /// How long a grant lives without a renewal.
     pub lease: Duration,
     /// Records are handled by a handler, which takes this long; else they only are stored.
@@ -51,6 +61,11 @@ impl Setting {
             stores: Stores::Shared,
             faults: Vec::new(),
             gap: Duration::from_millis(30),
+            starts: Duration::ZERO,
+            wall: wall(),
+            behind: 0,
+            has_person: false,
+            reads: Duration::ZERO,
             lease: Duration::from_secs(30),
             handler: None,
             is_traced: false,
@@ -72,6 +87,12 @@ impl Setting {
         Self { faults: faults.to_vec(), ..self.clone() }
     }
 
+    /// The clock on the wall of a node.
+    pub fn wall_of(&self, node: usize) -> WallClock {
+        let behind = if node.is_multiple_of(2) { 0 } else { self.behind };
+        WallClock { at_boot: self.wall.at_boot - behind }
+    }
+
     /// With stores like this.
     #[must_use]
     pub fn stores(&self, stores: Stores) -> Self {
@@ -79,7 +100,7 @@ impl Setting {
     }
 }
 
-/// The clock on everybody's wall.
+/// The clock on everybody's wall, unless a setting says otherwise.
 pub fn wall() -> WallClock {
     let noon = Civil { year: 2018, month: 6, day: 18, hour: 12, minute: 0, second: 0 };
     WallClock { at_boot: noon.seconds() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use linekeeper_tests::takeover::{Place, Report, Setting, Stores, What, judge};
 
-use crate::sweep::{dialect, moments, sweep};
+use crate::sweep::{checked, dialect, moments, sweep};
 
 fn killed_everywhere(name: &str, stores: Stores, gap: Duration, stride: u64) {
     let place = Place::default();
@@ -58,6 +58,49 @@ killed! {
     fias_loses_nothing_when_the_successor_comes_late: "fias", Shared, LATE, 3;
 }
 
+/// The handler is called once for each record, and once more for what it had not dealt with when its
+/// node died: one command, or a batch.
+fn calls(setting: &Setting, report: &Report) -> Vec<String> {
+    let called: BTreeSet<_> = report.calls.iter().copied().collect();
+    let again = report.calls.len() - called.len();
+    let (calls, deaths) = (called.len() as u64, setting.faults.len());
+    if calls == setting.records && again <= deaths {
+        return Vec::new();
+    }
+    vec![format!("the handler was called for {calls} records, and {again} times again")]
+}
+
+/// The process reads much at once: several records are one commit.
+fn killed_reading_much_at_once(name: &str, stride: u64) -> Report {
+    let place = Place::default();
+    let reads = Duration::from_millis(250);
+    let setting = Setting { reads, records: 6, ..dialect(name) };
+    let points = moments(&place, &setting, stride, What::Kill);
+    sweep(&place, points.into_iter().map(|fault| setting.with(&[fault])), judge);
+    checked(&place, &setting)
+}
+
+#[test]
+fn cdr_that_is_read_in_large_pieces_loses_nothing() {
+    let report = killed_reading_much_at_once("cdr", 3);
+    assert!(report.writes < 6, "{} commits were made of six records", report.writes);
+}
+
+#[test]
+fn fias_that_is_read_in_large_pieces_loses_nothing() {
+    killed_reading_much_at_once("fias", 7);
+}
+
+#[test]
+fn hx_that_is_read_in_large_pieces_loses_nothing() {
+    killed_reading_much_at_once("hx", 3);
+}
+
+#[test]
+fn cable_that_is_read_in_large_pieces_loses_nothing() {
+    killed_reading_much_at_once("cable", 5);
+}
+
 /// A handler replies: a holder may die between a command and its reply, and in the handler.
 fn killed_while_handling(stores: Stores) {
     let place = Place::default();
@@ -72,6 +115,7 @@ fn killed_while_handling(stores: Stores) {
         if (handled.len() as u64) < setting.records {
             findings.push(format!("{} commands were handled", handled.len()));
         }
+        findings.extend(calls(setting, report));
         findings
     });
 }

@@ -15,7 +15,8 @@ fn restarted_everywhere(
     find: impl FnMut(&Setting, &Report) -> Vec<String>,
 ) {
     let place = Place::default();
-    let setting = dialect(name).stores(stores);
+    // Whom a gateway asks where numbers stand: `numbers` has what happens if nobody says it.
+    let setting = Setting { has_person: true, ..dialect(name).stores(stores) };
     let points = moments(&place, &setting, stride, What::Restart { next });
     sweep(&place, points.into_iter().map(|fault| setting.with(&[fault])), find);
 }

@@ -14,7 +14,7 @@ use crate::civil::WallClock;
 use crate::gateway::{LineNews, Notice, Outcome, Output, Posting, Reply, Resume, Write};
 use crate::ledger::{Ledger, Outstanding};
 
-use super::note::Note;
+use super::note::{Note, Place};
 use super::record;
 use super::settings::Settings;
 
@@ -22,14 +22,21 @@ use super::settings::Settings;
 ///
 /// A charge is in the note from its first bid on. So whoever continues sends this very record, and
 /// an ACK that the billing system gave to a predecessor's text is right for its own.
+///
+/// Nor does an ACK say that the number was free: a number that the billing system knows with another
+/// text is acknowledged, and the charge is not posted. So nothing is sent before it is known which
+/// number was last: from the note; from the store, where nobody else can have sent anything since;
+/// or because the line was never used, which a gap at its beginning denies.
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
     link: Link,
     ledger: Ledger,
     attempts: u32,
-    base: u64,
-    period: i64,
+    /// Where the numbers on the line stand, if that is known.
+    place: Option<Place>,
+    /// Until when it is listened for a gap, and the last number if there is none.
+    listens: Option<(Duration, u64)>,
     wall: WallClock,
     is_up: Option<bool>,
     is_device_there: bool,
@@ -52,12 +59,16 @@ impl Gateway {
             notices.push_back(Notice::NoteRefused);
         }
         let known = note.flatten();
-        let told = known.as_ref().and(resume.note).unwrap_or_default();
+        if known.as_ref().is_some_and(|note| note.place.is_none()) {
+            notices.push_back(Notice::NumbersUnknown);
+        }
+        let told = known.as_ref().and(resume.note.clone()).unwrap_or_default();
+        // A note that can't be read was lost.
+        let listens = resume.note.is_none().then_some((now + LISTEN, 0));
         let note = known.unwrap_or_else(|| Note {
             link: State::IDLE,
             attempts: 0,
-            base: 0,
-            period: settings.reset.period(resume.wall, now),
+            place: None,
             ledger: Ledger::new(resume.last_number),
         });
         let outstanding = note.ledger.outstanding();
@@ -72,8 +83,8 @@ impl Gateway {
             link: link.unwrap_or_else(|| Link::new(profile, resume.acked)),
             ledger: note.ledger,
             attempts: note.attempts,
-            base: note.base,
-            period: note.period,
+            place: note.place,
+            listens,
             wall: resume.wall,
             is_up: None,
             is_device_there: true,
@@ -99,15 +110,10 @@ impl Gateway {
 
     fn number_charge(&mut self, id: u64, charge: &Charge, now: Duration) {
         let number = self.ledger.last().saturating_add(1);
-        let period = self.settings.reset.period(self.wall, now);
-        if period != self.period {
-            (self.period, self.base) = (period, number - 1);
-        }
         let key = charge.key.clone();
         match record::content(charge, &self.settings) {
             Ok(content) => {
-                let columns = self.settings.seq.write(number - self.base);
-                let text = record::compose(columns, &content);
+                let text = record::compose(self.next_columns(now), &content);
                 self.writes.push_back(Write::Number { id, number, text: text.clone() });
                 self.send_first(Outstanding { number, key, text });
             }
@@ -117,10 +123,40 @@ impl Gateway {
                 let text = Bytes::new();
                 self.writes.push_back(Write::Number { id, number, text: text.clone() });
                 self.ledger.send(Outstanding { number, key, text });
-                self.base += 1;
                 self.settle(Outcome::Refused, Bytes::from_static(misfit.0.as_bytes()));
             }
         }
+    }
+
+    /// The number after the last, or the first of a new period. A clock that goes back begins none:
+    /// the first numbers of that period are given.
+    fn next_columns(&mut self, now: Duration) -> [u8; 4] {
+        let Place { last, period } = self.place.unwrap_or_default();
+        let (seq, new) = (self.settings.seq, self.settings.reset.period(self.wall, now));
+        let last = if new > period { 1 } else { last % seq.count() + 1 };
+        self.place = Some(Place { last, period: period.max(new) });
+        seq.write(last)
+    }
+
+    /// A predecessor has numbered this record, and died before it could say so in the note.
+    fn follow(&mut self, text: &Bytes, now: Duration) {
+        if let (Some(last), Some(place)) = (self.columns(text), &mut self.place) {
+            place.last = last;
+            if last == 1 {
+                place.period = place.period.max(self.settings.reset.period(self.wall, now));
+            }
+        }
+    }
+
+    fn columns(&self, text: &[u8]) -> Option<u64> {
+        self.settings.seq.read(text.get(..record::NUMBER)?)
+    }
+
+    /// The last number is known. Without a note nobody knows when numbers began again: they go on
+    /// until the next period.
+    fn begin_after(&mut self, last: u64, now: Duration) {
+        let period = self.settings.reset.period(self.wall, now);
+        (self.place, self.listens) = (Some(Place { last, period }), None);
     }
 
     fn send_first(&mut self, outstanding: Outstanding) {
@@ -193,14 +229,16 @@ impl Gateway {
         while self.link.advance(now) {
             self.drain(now);
         }
-        let note = self.note();
-        self.outbox.bare(self.link.settled(), note);
+        // Who comes before it is known whether there is a gap has to listen, too.
+        if self.listens.is_none() {
+            let note = self.note();
+            self.outbox.bare(self.link.settled(), note);
+        }
     }
 
     fn note(&self) -> Bytes {
         let (link, ledger) = (self.link.state(), self.ledger.clone());
-        let (attempts, base, period) = (self.attempts, self.base, self.period);
-        Note { link, attempts, base, period, ledger }.encode()
+        Note { link, attempts: self.attempts, place: self.place, ledger }.encode()
     }
 }
 
@@ -221,7 +259,12 @@ impl crate::Gateway for Gateway {
 
     fn handle_line(&mut self, news: LineNews, now: Duration) {
         match news {
-            LineNews::Gap { offset } => self.link.handle_gap(offset, now),
+            LineNews::Gap { offset } => {
+                if self.listens.take().is_some() {
+                    self.notices.push_back(Notice::NumbersUnknown);
+                }
+                self.link.handle_gap(offset, now);
+            }
             LineNews::Damage => self.link.handle_damage(now),
             LineNews::Down => {
                 self.is_device_there = false;
@@ -241,10 +284,11 @@ impl crate::Gateway for Gateway {
     }
 
     fn handle_charge(&mut self, posting: Posting, now: Duration) {
-        let is_free = self.ledger.outstanding().is_none();
+        let is_free = self.ledger.outstanding().is_none() && self.place.is_some();
         match posting {
             Posting::New { id, charge } if is_free => self.number_charge(id, &charge, now),
             Posting::Numbered { number, key, text } if is_free && number > self.ledger.last() => {
+                self.follow(&text, now);
                 self.send_first(Outstanding { number, key, text });
             }
             _ => self.notices.push_back(Notice::Unexpected { what: "a charge out of turn" }),
@@ -254,7 +298,26 @@ impl crate::Gateway for Gateway {
 
     fn handle_reply(&mut self, _number: u64, _reply: Reply, _now: Duration) {}
 
+    fn handle_last(&mut self, text: &[u8], is_sure: bool, now: Duration) {
+        if self.place.is_some() {
+            return;
+        }
+        let last = if text.is_empty() { Some(0) } else { self.columns(text) };
+        match (last, &mut self.listens) {
+            (Some(last), _) if is_sure => self.begin_after(last, now),
+            (Some(last), Some((_, guess))) => *guess = last,
+            (_, listens) => {
+                *listens = None;
+                self.notices.push_back(Notice::NumbersUnknown);
+            }
+        }
+        self.advance(now);
+    }
+
     fn handle_timeout(&mut self, now: Duration) {
+        if let Some((_, last)) = self.listens.filter(|(until, _)| *until <= now) {
+            self.begin_after(last, now);
+        }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.send_outstanding();
         }
@@ -279,11 +342,16 @@ impl crate::Gateway for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        [self.link.poll_timeout(), self.retry_at].into_iter().flatten().min()
+        let listens = self.listens.map(|(until, _)| until);
+        [self.link.poll_timeout(), self.retry_at, listens].into_iter().flatten().min()
     }
 
     fn wants_charge(&self) -> bool {
-        self.is_device_there && self.ledger.outstanding().is_none()
+        self.is_device_there && self.place.is_some() && self.ledger.outstanding().is_none()
+    }
+
+    fn needs_last(&self) -> bool {
+        self.place.is_none() && self.listens.is_none()
     }
 
     fn ledger(&self) -> Option<&Ledger> {
@@ -299,3 +367,7 @@ impl crate::Gateway for Gateway {
         self.is_up
     }
 }
+
+/// How long a gateway without a note listens, as it is published for a takeover. What the terminal
+/// server has to say about the line's beginning comes right behind the grant.
+const LISTEN: Duration = Duration::from_secs(3);

@@ -172,6 +172,7 @@ fn a_note_that_cannot_be_read_is_reported_and_the_store_is_asked() {
     let gateway: &mut dyn crate::Gateway = &mut gateway;
     assert_eq!(gateway.poll_event(), Some(Notice::NoteRefused));
     assert_eq!(gateway.ledger().unwrap().last(), 41);
+    assert!(gateway.needs_last(), "what it said about numbers is lost");
     // Its own replaces it at once.
     assert!(gateway.poll_output().is_some_and(|output| output.note.is_some() && output.ack == 7));
 }

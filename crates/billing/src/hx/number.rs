@@ -85,14 +85,16 @@ impl Reset {
         }
     }
 
-    /// The number of the period between two resets in which `now` lies.
+    /// When the period between two resets began in which `now` lies, as local seconds since 1970.
+    /// Periods of another rule can so be compared, too.
     pub fn period(self, wall: WallClock, now: Duration) -> i64 {
         let seconds = match self {
             Self::Never => return 0,
             Self::Midnight => 86_400,
             Self::SixHours => 21_600,
         };
-        wall.show(now).seconds() / seconds
+        let now = wall.show(now).seconds();
+        now - now % seconds
     }
 }
 
@@ -135,7 +137,9 @@ impl Sequence {
     /// Takes a record with this value in its four columns.
     pub fn take(&mut self, wire: u64, text: &Bytes, wall: WallClock, now: Duration) -> Finding {
         let Some((last, last_wire)) = self.last else {
-            self.period = self.reset.period(wall, now);
+            // Its sender's clock may be behind, and its next record may be the new period's first.
+            let at_boot = wall.at_boot - CLOCK_SLACK.as_secs().cast_signed();
+            self.period = self.reset.period(WallClock { at_boot }, now);
             return self.follow(wire, wire, 0, text);
         };
         let count = self.form.count();
@@ -180,7 +184,7 @@ impl Sequence {
 
 /// Texts kept for comparing: half of all numbers, so that a number met again is a new round.
 const MAX_KEPT: usize = 13_000;
-/// How much earlier than by the receiver's clock a sender may begin again.
+/// How far the two clocks may be apart.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
@@ -245,6 +249,16 @@ mod tests {
         assert_eq!(take(2, 6, 65), Finding::New { number: 5, missing: 0 });
         // The next period begins with a lost record.
         assert_eq!(take(2, 7, 430), Finding::New { number: 7, missing: 1 });
+    }
+
+    #[test]
+    fn the_first_record_may_be_of_the_period_before() {
+        let mut sequence = Sequence::new(Form::N3Letter, Reset::Midnight);
+        let mut take =
+            |n| sequence.take(1, &text(n), wall("2018-06-18T00:05:00"), Duration::from_secs(n));
+        assert_eq!(take(1), Finding::New { number: 1, missing: 0 });
+        assert_eq!(take(2), Finding::New { number: 2, missing: 0 });
+        assert_eq!(take(3), Finding::Conflict { number: 2 });
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn dashed(digits: &str) -> String {
 pub struct Misfit(pub &'static str);
 
 /// Columns of the number.
-const NUMBER: usize = 4;
+pub(super) const NUMBER: usize = 4;
 /// Columns of the station.
 const STATION: usize = 5;
 /// What `DDD.CC` holds.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Gateway as _;
 use crate::bid::chain::Chain;
 use crate::bid::values::Draw;
 use crate::billing_end::{Misdeed, SimEvent};
@@ -96,6 +97,128 @@ fn numbers_begin_again_at_midnight() {
     assert_posted_once(&chain, &settings);
     let text = |row: usize| chain.rows[row].number.clone().unwrap().1;
     assert!(text(2).starts_with(b"003A") && text(3).starts_with(b"001A"), "{:?}", chain.rows);
+}
+
+fn columns(chain: &Chain) -> Vec<String> {
+    let columns = |text: &bytes::Bytes| String::from_utf8(text[..4].to_vec()).unwrap();
+    chain.rows.iter().map(|row| columns(&row.number.as_ref().unwrap().1)).collect()
+}
+
+/// A chain whose first two charges are posted before midnight, and it is midnight.
+fn at_midnight(settings: Settings) -> Chain {
+    let mut chain = chain(settings, 2);
+    chain.run(HOUR, Chain::is_all_settled);
+    chain.now = 24 * HOUR;
+    chain
+}
+
+#[test]
+fn a_clock_that_goes_back_over_midnight_resets_no_number_twice() {
+    let mut settings = Settings::default();
+    settings.set("reset", "midnight").unwrap();
+    for by_takeover in [false, true] {
+        let mut chain = at_midnight(settings);
+        chain.post(generate::charge(5, 3));
+        chain.run(HOUR, Chain::is_all_settled);
+        chain.wall.at_boot -= 7200;
+        if by_takeover {
+            chain.kill(Duration::from_millis(200));
+        } else {
+            let wall = chain.wall;
+            chain.tell(|gateway, _| gateway.set_wall_clock(wall));
+        }
+        chain.post(generate::charge(5, 4));
+        chain.run(HOUR, Chain::is_all_settled);
+        chain.now += 2 * HOUR;
+        chain.post(generate::charge(5, 5));
+        chain.run(HOUR, Chain::is_all_settled);
+        assert_posted_once(&chain, &settings);
+        assert_eq!(columns(&chain), ["001A", "002A", "001A", "002A", "003A"]);
+    }
+}
+
+#[test]
+fn a_charge_numbered_after_midnight_by_a_dead_gateway_takes_the_reset_along() {
+    let mut settings = Settings::default();
+    settings.set("reset", "midnight").unwrap();
+    let mut chain = at_midnight(settings);
+    chain.post(generate::charge(5, 3));
+    // It is numbered and durable; nothing of it has left.
+    chain.run(HOUR, |_| true);
+    chain.kill(Duration::from_millis(200));
+    chain.post(generate::charge(5, 4));
+    chain.run(HOUR, Chain::is_all_settled);
+    assert_posted_once(&chain, &settings);
+    assert_eq!(columns(&chain), ["001A", "002A", "001A", "002A"]);
+}
+
+#[test]
+fn another_rule_for_resets_begins_no_period_again() {
+    let mut settings = Settings::default();
+    settings.set("reset", "6h").unwrap();
+    let mut gateway = gateway_with(settings, None);
+    gateway.handle_last(b"", true, Duration::ZERO);
+    let note = gateway.poll_output().and_then(|output| output.note);
+    settings.set("reset", "midnight").unwrap();
+    let mut next = gateway_with(settings, note);
+    assert_eq!(next_columns(&mut next), "001A");
+    let note = std::iter::from_fn(|| next.poll_output()).filter_map(|output| output.note).last();
+    let note = note::Note::decode(note.unwrap()).unwrap();
+    // 2018-06-18, 12:00: the period of six hours that began then.
+    assert_eq!(note.place.unwrap().period, 1_529_323_200);
+}
+
+fn gateway_with(settings: Settings, note: Option<bytes::Bytes>) -> Gateway {
+    let noon = crate::WallClock { at_boot: 1_529_323_200 };
+    let resume = crate::Resume { acked: 0, note, cut: false, last_number: 9, wall: noon };
+    Gateway::new(settings, resume, Duration::ZERO)
+}
+
+/// Gives it a charge: what stands in the columns.
+fn next_columns(gateway: &mut dyn crate::Gateway) -> String {
+    let posting = crate::Posting::New { id: 1, charge: generate::charge(5, 1) };
+    gateway.handle_charge(posting, Duration::from_secs(9));
+    let text = std::iter::from_fn(|| gateway.poll_write()).find_map(|write| match write {
+        crate::Write::Number { text, .. } => Some(text),
+        _ => None,
+    });
+    String::from_utf8(text.unwrap()[..4].to_vec()).unwrap()
+}
+
+#[test]
+fn without_a_note_numbers_go_on_after_the_last_record_that_the_store_knows() {
+    for (last, next) in [(&b""[..], "001A"), (b"417C HTL 06/18", "418C"), (b"999Z", "000A")] {
+        let mut gateway = gateway_with(Settings::default(), None);
+        gateway.handle_last(last, true, Duration::ZERO);
+        assert_eq!(next_columns(&mut gateway), next);
+    }
+    // Who is not sure listens whether something was lost.
+    let mut gateway = gateway_with(Settings::default(), None);
+    gateway.handle_last(b"417C", false, Duration::ZERO);
+    assert!(!gateway.wants_charge() && !gateway.needs_last());
+    assert_eq!((gateway.poll_output(), gateway.poll_timeout()), (None, Some(3 * HOUR / 3600)));
+    gateway.handle_timeout(Duration::from_secs(3));
+    assert!(gateway.wants_charge());
+    assert_eq!(next_columns(&mut gateway), "418C");
+}
+
+#[test]
+fn nothing_is_sent_while_nobody_knows_the_last_number() {
+    let gap = crate::gateway::LineNews::Gap { offset: 0 };
+    let mut gateway = gateway_with(Settings::default(), None);
+    gateway.handle_last(b"", false, Duration::ZERO);
+    gateway.handle_line(gap, Duration::ZERO);
+    assert_eq!(gateway.poll_event(), Some(Notice::NumbersUnknown));
+    let note = gateway.poll_output().and_then(|output| output.note);
+    // A successor knows no more, nor does time tell.
+    let mut gateway = gateway_with(Settings::default(), note);
+    gateway.handle_last(b"", false, Duration::ZERO);
+    gateway.handle_timeout(HOUR);
+    assert!(gateway.needs_last() && !gateway.wants_charge());
+    assert_eq!(gateway.poll_event(), Some(Notice::NumbersUnknown));
+    gateway.handle_last(b"417C", true, HOUR);
+    assert!(!gateway.needs_last() && gateway.wants_charge());
+    assert_eq!(next_columns(&mut gateway), "418C");
 }
 
 #[test]

@@ -161,6 +161,22 @@ impl SqliteStore {
         })
     }
 
+    /// A person says which number the last record on the line had, by the billing system's list.
+    /// Counts for the line's present input stream, until the next charge is numbered.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub fn tell_last(&mut self, counter: &Counter, columns: &str) -> Result<(), StoreError> {
+        self.transact(|tx| {
+            let line = line(tx, counter.line.as_str())?;
+            fence(tx, line, counter.epoch)?;
+            let sql = "UPDATE line SET told = ?2, told_of = incarnation, told_at = number
+                 WHERE id = ?1";
+            tx.execute(sql, params![line, columns])?;
+            Ok(())
+        })
+    }
+
     /// Checks that a node has ever had the line here.
     ///
     /// # Errors

@@ -34,6 +34,12 @@ pub trait Store: Send {
     /// The store can't be read, or a judgement can't be written.
     fn next_posting(&mut self, ledger: &Ledger) -> Result<Option<Posting>, StoreError>;
 
+    /// The record that went out last, as far as is known here.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    fn last_sent(&mut self) -> Result<LastSent, StoreError>;
+
     /// The first records after row `after` that wait for a handler, at most `limit`.
     ///
     /// # Errors
@@ -127,6 +133,15 @@ pub struct Standing {
     pub unsettled: u64,
     /// Charges that only a person can decide about.
     pub doubt: u64,
+}
+
+/// The record that went out last: for `Gateway::handle_last`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastSent {
+    /// Its text, or what a person has said was its number; empty: none ever went out.
+    pub text: Vec<u8>,
+    /// Nobody else can have sent one since.
+    pub is_sure: bool,
 }
 
 /// A record that waits for a handler.

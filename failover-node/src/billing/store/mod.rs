@@ -27,7 +27,7 @@ mod upkeep;
 mod writes;
 
 pub use error::StoreError;
-pub use interface::{Done, Handling, Standing, Store, Tenure, Tidied, Waiting};
+pub use interface::{Done, Handling, LastSent, Standing, Store, Tenure, Tidied, Waiting};
 pub use sqlite::SqliteStore;
 pub use state::{InState, OutState};
 

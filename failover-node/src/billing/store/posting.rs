@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::StoreError;
 use super::error::Fault;
+use super::interface::LastSent;
 use super::sqlite::{Held, Judged, SqliteStore};
 use super::writes::{doubt, elsewhere, give_back};
 
@@ -164,6 +165,27 @@ fn oldest(
         }
     }
     Ok(None)
+}
+
+/// The record that went out last: what a person has said of this input stream, unless a charge was
+/// numbered since; else that with the highest number here.
+pub(super) fn last_sent(db: &Connection, held: &Held) -> Result<LastSent, Fault> {
+    let told = db.query_row(
+        "SELECT told FROM line WHERE id = ?1 AND told_of = ?2 AND told_at = number",
+        params![held.line, held.tenure.incarnation.cast_signed()],
+        |row| row.get::<_, String>(0),
+    );
+    if let Some(told) = told.optional()? {
+        return Ok(LastSent { text: told.into_bytes(), is_sure: true });
+    }
+    // What did not fit its record has no text, and never was on the line.
+    let text = db.query_row(
+        "SELECT text FROM outbox INDEXED BY outbox_number
+         WHERE line = ?1 AND number IS NOT NULL AND length(text) > 0 ORDER BY number DESC LIMIT 1",
+        [held.line],
+        |row| row.get::<_, Vec<u8>>(0),
+    );
+    Ok(LastSent { text: text.optional()?.unwrap_or_default(), is_sure: held.tenure.shared })
 }
 
 fn numbered(db: &Connection, line: i64) -> Result<Vec<Row>, Fault> {

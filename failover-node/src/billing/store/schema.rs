@@ -12,7 +12,8 @@ pub(super) const VERSION: usize = MIGRATIONS.len();
 const APPLICATION: i64 = 0x4c4b_7374;
 
 /// Each brings a file from the version before to its own.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE line (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -77,7 +78,15 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE UNIQUE INDEX outbox_numbered ON outbox (line, number) WHERE state = 'numbered';
     CREATE INDEX outbox_number ON outbox (line, number) WHERE number IS NOT NULL;
     CREATE INDEX outbox_age ON outbox (settled_at) WHERE settled_at IS NOT NULL;
-"];
+",
+    "
+    -- What a person has said was the number of the last record on the line; of which input stream,
+    -- and the highest number known then.
+    ALTER TABLE line ADD COLUMN told TEXT;
+    ALTER TABLE line ADD COLUMN told_of INTEGER;
+    ALTER TABLE line ADD COLUMN told_at INTEGER;
+",
+];
 
 /// Brings the file to [`VERSION`], in one transaction.
 ///

@@ -10,7 +10,7 @@ use sys::boottime;
 use wire::Epoch;
 
 use super::error::Fault;
-use super::interface::{Done, Handling, Standing, Store, Tenure, Tidied, Waiting};
+use super::interface::{Done, Handling, LastSent, Standing, Store, Tenure, Tidied, Waiting};
 use super::{StoreError, inbox, place, posting, schema, upkeep, writes};
 
 /// A store in one SQLite file, in WAL mode, every transaction synced before it counts. Processes of
@@ -199,6 +199,11 @@ impl Store for SqliteStore {
 
     fn next_posting(&mut self, ledger: &Ledger) -> Result<Option<Posting>, StoreError> {
         posting::next(self, ledger)
+    }
+
+    fn last_sent(&mut self) -> Result<LastSent, StoreError> {
+        let held = self.held()?;
+        self.read(|db| posting::last_sent(db, &held))
     }
 
     fn waiting(&mut self, after: u64, limit: usize) -> Result<Vec<Waiting>, StoreError> {

@@ -4,7 +4,10 @@ use billing::gateway::{Record, Reply};
 use billing::{Ledger, Posting, Write};
 use bytes::Bytes;
 
-use super::super::{Done, Handling, OutState, SqliteStore, Store, StoreError, Tenure, Waiting};
+use super::super::desk::Counter;
+use super::super::{
+    Done, Handling, LastSent, OutState, SqliteStore, Store, StoreError, Tenure, Waiting,
+};
 use super::support::{begun, outstanding, place, post, record, settle, stands, take, tenure, text};
 
 #[test]
@@ -240,4 +243,43 @@ fn charges_from_before_an_absence_that_nobody_remembers_are_in_doubt() {
         assert_eq!(stands(&store, "after").0, OutState::New);
         assert_eq!(store.begin(&tenure(10)).unwrap().last_number, others);
     }
+}
+
+#[test]
+fn the_last_record_is_known_for_sure_by_a_shared_store_or_a_person() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    let last = |text: &[u8], is_sure| LastSent { text: text.to_vec(), is_sure };
+    assert_eq!(store.last_sent().unwrap(), last(b"", false));
+    for key in ["k1", "k2", "k3"] {
+        post(&mut store, &tenure(1), key);
+    }
+    let mut ledger = Ledger::new(0);
+    for number in [1, 2] {
+        let posting = store.next_posting(&ledger).unwrap().unwrap();
+        assert_eq!(take(&mut store, &mut ledger, posting), number);
+        store.commit(&[settle(number)]).unwrap();
+        ledger.settle();
+    }
+    // One that did not fit its record has a number and no text, and was not on the line.
+    let Some(Posting::New { id, .. }) = store.next_posting(&ledger).unwrap() else { panic!() };
+    let number = Write::Number { id, number: 3, text: Bytes::new() };
+    store.commit(&[number, settle(3)]).unwrap();
+    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), false));
+    store.begin(&Tenure { shared: true, ..tenure(2) }).unwrap();
+    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), true));
+    // A person's word counts for one stream, until there is a newer number.
+    store.begin(&tenure(3)).unwrap();
+    let counter = Counter { line: tenure(3).line, epoch: Some(tenure(3).epoch) };
+    store.tell_last(&counter, "417C").unwrap();
+    assert_eq!(store.last_sent().unwrap(), last(b"417C", true));
+    store.begin(&Tenure { incarnation: 71, ..tenure(4) }).unwrap();
+    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), false));
+    assert!(store.tell_last(&counter, "001A").is_err(), "its grant has ended");
+    store.begin(&tenure(5)).unwrap();
+    post(&mut store, &tenure(5), "k4");
+    let mut ledger = Ledger::new(3);
+    let posting = store.next_posting(&ledger).unwrap().unwrap();
+    assert_eq!(take(&mut store, &mut ledger, posting), 4);
+    assert_eq!(store.last_sent().unwrap(), last(&text(4, "k4"), false));
 }
