@@ -62,9 +62,9 @@ impl Gateway {
         if known.as_ref().is_some_and(|note| note.place.is_none()) {
             notices.push_back(Notice::NumbersUnknown);
         }
-        let told = known.as_ref().and(resume.note.clone()).unwrap_or_default();
         // A note that can't be read was lost.
         let listens = resume.note.is_none().then_some((now + LISTEN, 0));
+        let told = known.as_ref().and(resume.note).unwrap_or_default();
         let note = known.unwrap_or_else(|| Note {
             link: State::IDLE,
             attempts: 0,
