@@ -5,14 +5,13 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use billing::BillingEnd;
+use billing::{BillingEnd, WallClock};
 use bytes::{Buf, Bytes};
 use sys::{BootTimer, boottime};
 
 use super::line::Line;
 use super::options::Shutdown;
 use super::run::{BLOCKED_LOOK, READ_CHUNK, Wake, take_ready};
-use super::wall::wall_clock;
 use crate::core::exchange::entry::{End, Sink};
 use crate::core::exchange::fault::PortDeed;
 use crate::core::exchange::truth::Truth;
@@ -30,7 +29,7 @@ use crate::core::exchange::{Exchange, Settings};
 /// The system gave no timer, and nothing was sent; or the truth could not be had.
 pub async fn run_dialect(
     settings: Settings,
-    end: impl FnOnce(billing::WallClock, Duration) -> Box<dyn BillingEnd>,
+    end: impl FnOnce(WallClock, Duration) -> Box<dyn BillingEnd>,
     line: impl Line,
     shutdown: impl Into<Shutdown>,
     sink: &mut dyn Sink,
@@ -39,7 +38,7 @@ pub async fn run_dialect(
     let shutdown = shutdown.into();
     let mut timer = BootTimer::new()?;
     let now = boottime();
-    let exchange = Exchange::new(settings, end(wall_clock(), now), now);
+    let exchange = Exchange::new(settings, end(wall(), now), now);
     let mut driver = Driver {
         exchange,
         line,
@@ -96,7 +95,7 @@ impl<L: Line> Driver<L> {
         self.end_deeds(now);
         if now >= self.wall_due {
             self.wall_due = now + WALL_LOOK;
-            self.exchange.set_wall_clock(wall_clock());
+            self.exchange.set_wall_clock(wall());
         }
         self.exchange.handle_timeout(now);
         if self.pending.is_empty() {
@@ -219,6 +218,11 @@ impl<L: Line> Driver<L> {
             };
         }
     }
+}
+
+/// How the clock on the wall stands now.
+fn wall() -> WallClock {
+    WallClock { at_boot: daemon::wall::at_boot() }
 }
 
 /// How often the clock on the wall is read: a billing system's records carry seconds.

@@ -5,11 +5,9 @@
 //! - [`run`]: the loop of the dialect `numbered`.
 //! - [`mod@line`]: a port that faults can do something to.
 //! - [`exchange`]: the loop of all other dialects.
-//! - [`wall`]: the clock on the wall.
 
 pub mod exchange;
 pub mod line;
 pub mod options;
 pub mod port;
 pub mod run;
-pub mod wall;

@@ -84,9 +84,6 @@ pub trait Gateway {
 
     /// The number of the command that a reply is awaited for (`cable`).
     fn awaits_reply(&self) -> Option<u64>;
-
-    /// Whether the peer is there, as far as the dialect can tell. `None`: it can't (`cdr`).
-    fn is_link_up(&self) -> Option<bool>;
 }
 
 /// Where a gateway begins.

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
+use jiff::ZonedDateTime;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The time since 1970, as far as this host knows.
 pub fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Realtime)).unwrap_or_default()
+}
+
+/// What a clock on the wall, in the host's time zone (`TZ`, else `/etc/localtime`), would have shown
+/// when the host booted, had nobody set it since: in seconds since the first of January 1970 there.
+/// With the time since boot it is what the wall shows.
+pub fn at_boot() -> i64 {
+    let now = ZonedDateTime::now();
+    let local = now.timestamp().as_second() + i64::from(now.offset().seconds());
+    local - i64::try_from(sys::boottime().as_secs()).unwrap_or(0)
 }
 
 /// A time since 1970 as `2026-11-23T08:26:02.123456Z`.
@@ -44,6 +54,14 @@ mod tests {
     fn a_stamp_is_utc_to_the_microsecond() {
         let wall = Duration::new(1_795_422_362, 123_456_789);
         assert_eq!(stamp(wall), "2026-11-23T08:26:02.123456Z");
+    }
+
+    #[test]
+    fn a_clock_that_stood_so_at_boot_shows_now_what_the_wall_shows() {
+        let before = ZonedDateTime::now();
+        let shown = at_boot() + i64::try_from(sys::boottime().as_secs()).unwrap();
+        let local = before.timestamp().as_second() + i64::from(before.offset().seconds());
+        assert!((shown - local).abs() <= 2, "{shown} is not about {before}");
     }
 
     #[test]

@@ -10,7 +10,6 @@
 //! - [`payload`]: gateway and store, and the order between them
 //! - [`note`]: the envelope of what a successor reads
 //! - `handler`: what happens with records once they are durable
-//! - `wall`: the clock on the wall
 //! - `pipes`, `notices`: the way to the node, and to its log
 //! - [`process`]: the process and its loop
 //! - [`records`], [`post`]: the commands of these names
@@ -30,4 +29,3 @@ pub mod process;
 pub mod records;
 pub mod session;
 pub mod store;
-pub(crate) mod wall;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use billing::Dialect;
+use billing::{Dialect, WallClock};
 use daemon::{Exit, Failure, OrExit};
 use sys::{BootTimer, boottime, spawn};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,6 @@ use super::options::{HandlerOptions, Job};
 use super::payload::{Payload, Step};
 use super::pipes::{Inlet, Outlet};
 use super::store::{Done, Handling, SqliteStore, StoreError, Tenure, Tidied, Waiting};
-use super::wall::{WALL_INTERVAL, wall_clock};
 use crate::component::exec::{ENV_LINE, ENV_NODE, ENV_OUTPUT};
 
 /// Runs the gateway until the node ends it.
@@ -48,7 +47,7 @@ async fn serve(job: Job, dialect: Dialect) -> Result<(), Failure> {
     let Some(grant) = grant else { return Ok(()) };
     let mut process = Process::begin(&job, &dialect, &grant)?;
     let timers = || BootTimer::new().or_exit(Exit::OsError);
-    let (mut timer, mut look, mut wall) = (timers()?, timers()?, timers()?);
+    let (mut timer, mut look, mut watch) = (timers()?, timers()?, timers()?);
     loop {
         process.settle(&mut outlet)?;
         let (due, next_look) = (process.payload.gateway().poll_timeout(), process.next_look());
@@ -67,7 +66,7 @@ async fn serve(job: Job, dialect: Dialect) -> Result<(), Failure> {
             }
             said = process.handler.event(!process.batch.is_empty()) => process.handle_said(said)?,
             () = look.until(Some(next_look)) => process.look()?,
-            () = wall.until(Some(process.wall_at)) => process.look_at_wall(),
+            () = watch.until(Some(process.wall_at)) => process.look_at_wall(),
         }
     }
     process.settle(&mut outlet)
@@ -112,7 +111,7 @@ impl Process {
             handling: Handling::of(dialect, handler.takes_rows()),
         };
         let now = boottime();
-        let clocks = (wall_clock(), now);
+        let clocks = (wall(), now);
         let (payload, standing, has_note) = Payload::begin(dialect, store, &tenure, grant, clocks)?;
         eprintln!(
             "gateway-begins dialect={} note={} acked={} waiting={} unsettled={} doubt={}",
@@ -248,7 +247,7 @@ impl Process {
 
     fn look_at_wall(&mut self) {
         self.wall_at = boottime() + WALL_INTERVAL;
-        self.payload.gateway().set_wall_clock(wall_clock());
+        self.payload.gateway().set_wall_clock(wall());
     }
 }
 
@@ -278,6 +277,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// How the clock on the wall stands now.
+fn wall() -> WallClock {
+    WallClock { at_boot: daemon::wall::at_boot() }
+}
+
 /// The descriptor of the node's standard output that the guard has left.
 fn node_output() -> io::Result<std::os::fd::OwnedFd> {
     let number = std::env::var(ENV_OUTPUT).ok().and_then(|number| number.parse().ok());
@@ -292,3 +296,5 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_secs(5);
 /// How often old rows are removed, some at a time, and the handler is looked after.
 const TIDY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the clock on the wall is looked at: a summer time that begins is seen within so long.
+const WALL_INTERVAL: Duration = Duration::from_secs(10);

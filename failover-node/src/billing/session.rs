@@ -189,9 +189,6 @@ mod tests {
         fn awaits_reply(&self) -> Option<u64> {
             None
         }
-        fn is_link_up(&self) -> Option<bool> {
-            None
-        }
     }
 
     fn session(outputs: impl IntoIterator<Item = Output>) -> (Session, Rc<RefCell<Script>>) {

@@ -389,11 +389,6 @@ impl crate::Gateway for Gateway {
     fn awaits_reply(&self) -> Option<u64> {
         self.awaits()
     }
-
-    /// With a logon: whether there is one. Without: `None` until the billing system was heard.
-    fn is_link_up(&self) -> Option<bool> {
-        if self.settings.logon.is_some() { Some(self.is_logged_on) } else { self.is_up }
-    }
 }
 
 /// What another text with the last command's number is answered.

@@ -302,10 +302,6 @@ impl Gateway for Collector {
     fn awaits_reply(&self) -> Option<u64> {
         None
     }
-
-    fn is_link_up(&self) -> Option<bool> {
-        None
-    }
 }
 
 /// Of the note.

@@ -381,10 +381,6 @@ impl crate::gateway::Gateway for Gateway {
     fn awaits_reply(&self) -> Option<u64> {
         None
     }
-
-    fn is_link_up(&self) -> Option<bool> {
-        Some(self.phase == Phase::Alive)
-    }
 }
 
 /// How long a gateway that knows nothing listens before it speaks.

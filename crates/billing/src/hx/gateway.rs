@@ -361,11 +361,6 @@ impl crate::Gateway for Gateway {
     fn awaits_reply(&self) -> Option<u64> {
         None
     }
-
-    /// `None` until the billing system has answered or failed to.
-    fn is_link_up(&self) -> Option<bool> {
-        self.is_up
-    }
 }
 
 /// How long a gateway without a note listens, as it is published for a takeover. What the terminal

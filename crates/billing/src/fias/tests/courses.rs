@@ -30,11 +30,11 @@ fn a_gateway_that_knows_nothing_listens_for_three_seconds_and_then_starts() {
     assert_eq!(bench.waits(3 * SECOND - SECOND / 100), b"");
     assert!(bench.waits(SECOND / 100).starts_with(b"\x02LS|"));
     assert_eq!(bench.hears(ACK), b"");
-    assert_eq!(bench.gateway.is_link_up(), Some(false));
+    assert!(!bench.gateway.wants_charge());
     // It is still known: there is nothing to describe.
     let said = bench.hears(&frame("LA|DA180618|TI123501|"));
     assert!(said.starts_with(b"\x06\x02LA|"), "{said:?}");
-    assert_eq!(bench.gateway.is_link_up(), Some(true));
+    assert!(bench.gateway.wants_charge());
     assert_eq!(bench.notices, [Notice::LinkUp]);
 }
 
