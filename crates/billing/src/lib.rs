@@ -14,6 +14,7 @@
 //! - [`civil`]: date and time of day, and how a core gets to know them.
 //! - [`charge`]: what is to be posted, in no dialect yet.
 //! - [`ledger`]: what nodes must know of each other's numbers.
+//! - [`reset`]: when a sender's numbers begin again.
 //!
 //! The dialects, which [`dialect`] knows by name:
 //! - [`fias`]: charges to hotel guests, by the published specification of a hotel system.
@@ -39,6 +40,7 @@ pub mod gateway;
 pub mod hx;
 pub mod ledger;
 pub mod numbered;
+pub mod reset;
 pub mod settings;
 
 pub use billing_end::{BillingEnd, Misdeed, SimEvent};

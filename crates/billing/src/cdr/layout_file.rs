@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::layout::{Align, Column, End, Kind, Layout, MAX_NUMBER_WIDTH, MAX_TEXT, Piece, width};
 use super::page::Page;
-use super::sequence::{Reset, Sequence};
+use super::sequence::Sequence;
+use crate::reset::Reset;
 
 /// What is wrong with a layout, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,9 @@
 //! Record numbers: where they begin again, and what is missing between two of them.
 #![deny(clippy::disallowed_methods)]
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::Deserialize;
-
 use crate::civil::Civil;
 use crate::ledger;
+use crate::reset::Reset;
 
 /// How records are numbered: from `first` to `last`, then `first` again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,67 +14,6 @@ pub struct Sequence {
     pub last: u64,
     /// When it begins again, whatever it has reached.
     pub reset: Reset,
-}
-
-/// When numbers begin again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Reset {
-    /// Only after the highest.
-    #[default]
-    Never,
-    /// Every so many hours of the clock on the wall, counted from midnight; 24: at midnight.
-    Hours(u8),
-}
-
-impl Reset {
-    /// Which stretch between two resets a moment is in; they are numbered upwards.
-    pub fn period(self, seconds: i64) -> i64 {
-        match self {
-            Self::Never => 0,
-            Self::Hours(hours) => seconds.div_euclid(i64::from(hours.max(1)) * 3600),
-        }
-    }
-}
-
-/// It is no rule for numbers.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not {RESETS}")]
-pub struct ResetError(String);
-
-impl FromStr for Reset {
-    type Err = ResetError;
-
-    fn from_str(text: &str) -> Result<Self, ResetError> {
-        let hours = match text {
-            "never" => return Ok(Self::Never),
-            "midnight" => Some(24),
-            // Others would not come at the same times every day.
-            _ => text.strip_suffix('h').and_then(|hours| hours.parse().ok()),
-        };
-        match hours {
-            Some(hours @ (1 | 2 | 3 | 4 | 6 | 8 | 12 | 24)) => Ok(Self::Hours(hours)),
-            _ => Err(ResetError(text.chars().take(40).collect())),
-        }
-    }
-}
-
-impl TryFrom<String> for Reset {
-    type Error = ResetError;
-
-    fn try_from(text: String) -> Result<Self, ResetError> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for Reset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Never => f.write_str("never"),
-            Self::Hours(24) => f.write_str("midnight"),
-            Self::Hours(hours) => write!(f, "{hours}h"),
-        }
-    }
 }
 
 impl Sequence {
@@ -165,9 +100,6 @@ impl Sequence {
 /// How far the exchange's clock may be ahead of ours, in seconds: nobody sets it often.
 const SLACK: i64 = 15 * 60;
 
-/// What may be written for a reset.
-pub const RESETS: &str = "never | midnight | 1h, 2h, 3h, 4h, 6h, 8h or 12h";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,15 +174,5 @@ mod tests {
         let gap = Follows::After { missing: 6, count: 127 };
         assert_eq!(MOD_128.follow(&mut seen, 5, b"b", wall), gap);
         assert_eq!(MOD_128.follow(&mut seen, 128, b"c", wall), Follows::Outside);
-    }
-
-    #[test]
-    fn resets_as_text() {
-        for text in ["never", "midnight", "6h", "12h"] {
-            assert_eq!(text.parse::<Reset>().unwrap().to_string(), text);
-        }
-        for text in ["", "5h", "0h", "noon", "h", "-6h"] {
-            assert!(text.parse::<Reset>().is_err(), "{text}");
-        }
     }
 }

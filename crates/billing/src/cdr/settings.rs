@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::layout::{End, Layout};
 use super::page::{Page, is_title};
-use super::sequence::Reset;
 use crate::gateway::SETTLE_WITHIN;
+use crate::reset::Reset;
 use crate::settings::{Key, Settings, time};
 
 /// The settings; the fields have the names of the keys.
@@ -226,8 +226,8 @@ const LAYOUT: Key = Key {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sequence::RESETS;
     use super::*;
+    use crate::reset::RESETS;
 
     #[test]
     fn the_defaults_are_those_that_the_keys_name() {

@@ -132,7 +132,7 @@ impl Gateway {
     /// the first numbers of that period are given.
     fn next_columns(&mut self, now: Duration) -> [u8; 4] {
         let Place { last, period } = self.place.unwrap_or_default();
-        let (seq, new) = (self.settings.seq, self.settings.reset.period(self.wall, now));
+        let (seq, new) = (self.settings.seq, self.period(now));
         let last = if new > period { 1 } else { last % seq.count() + 1 };
         self.place = Some(Place { last, period: period.max(new) });
         seq.write(last)
@@ -140,12 +140,17 @@ impl Gateway {
 
     /// A predecessor has numbered this record, and died before it could say so in the note.
     fn follow(&mut self, text: &Bytes, now: Duration) {
+        let period = self.period(now);
         if let (Some(last), Some(place)) = (self.columns(text), &mut self.place) {
             place.last = last;
             if last == 1 {
-                place.period = place.period.max(self.settings.reset.period(self.wall, now));
+                place.period = place.period.max(period);
             }
         }
+    }
+
+    fn period(&self, now: Duration) -> i64 {
+        self.settings.reset.period(self.wall.show(now).seconds())
     }
 
     fn columns(&self, text: &[u8]) -> Option<u64> {
@@ -155,7 +160,7 @@ impl Gateway {
     /// The last number is known. Without a note nobody knows when numbers began again: they go on
     /// until the next period.
     fn begin_after(&mut self, last: u64, now: Duration) {
-        let period = self.settings.reset.period(self.wall, now);
+        let period = self.period(now);
         (self.place, self.listens) = (Some(Place { last, period }), None);
     }
 

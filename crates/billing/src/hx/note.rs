@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 pub struct Place {
     /// What stood in the columns of the last record, as [`super::number::Form::read`] has it.
     pub last: u64,
-    /// The period between two resets, as [`super::number::Reset::period`] has it.
+    /// The period between two resets, as [`crate::reset::Reset::period`] has it.
     pub period: i64,
 }
 

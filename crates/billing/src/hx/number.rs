@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::civil::WallClock;
+use crate::reset::Reset;
 
 /// How a record's number is written in columns 1 to 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,42 +63,6 @@ impl Form {
     }
 }
 
-/// When numbers begin again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reset {
-    /// Never, but for the wrap.
-    #[default]
-    Never,
-    /// At midnight.
-    Midnight,
-    /// At 00:00, 06:00, 12:00 and 18:00.
-    SixHours,
-}
-
-impl Reset {
-    /// By its name in the settings.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "never" => Some(Self::Never),
-            "midnight" => Some(Self::Midnight),
-            "6h" => Some(Self::SixHours),
-            _ => None,
-        }
-    }
-
-    /// When the period between two resets began in which `now` lies, as local seconds since 1970.
-    /// Periods of another rule can so be compared, too.
-    pub fn period(self, wall: WallClock, now: Duration) -> i64 {
-        let seconds = match self {
-            Self::Never => return 0,
-            Self::Midnight => 86_400,
-            Self::SixHours => 21_600,
-        };
-        let now = wall.show(now).seconds();
-        now - now % seconds
-    }
-}
-
 /// What a receiver finds when it compares a record's number with those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
@@ -139,7 +104,7 @@ impl Sequence {
         let Some((last, last_wire)) = self.last else {
             // Its sender's clock may be behind, and its next record may be the new period's first.
             let at_boot = wall.at_boot - CLOCK_SLACK.as_secs().cast_signed();
-            self.period = self.reset.period(WallClock { at_boot }, now);
+            self.period = self.reset.period(WallClock { at_boot }.show(now).seconds());
             return self.follow(wire, wire, 0, text);
         };
         let count = self.form.count();
@@ -152,7 +117,7 @@ impl Sequence {
             return Finding::Repeated { number };
         }
         // Once a period, a lower number is no lower number. The two clocks may differ a little.
-        let period = self.reset.period(wall, now + CLOCK_SLACK);
+        let period = self.reset.period(wall.show(now + CLOCK_SLACK).seconds());
         if self.reset != Reset::Never && period > self.period && wire <= last_wire {
             self.period = period;
             let first = wire.min(1);
@@ -234,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_reset_is_no_reordering_once_a_period() {
-        let mut sequence = Sequence::new(Form::N3Letter, Reset::SixHours);
+        let mut sequence = Sequence::new(Form::N3Letter, Reset::Hours(6));
         let clock = wall("2018-06-18T05:00:00");
         let mut take = |wire, n, minutes: u64| {
             sequence.take(wire, &text(n), clock, Duration::from_secs(60 * minutes))
@@ -253,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_first_record_may_be_of_the_period_before() {
-        let mut sequence = Sequence::new(Form::N3Letter, Reset::Midnight);
+        let mut sequence = Sequence::new(Form::N3Letter, Reset::Hours(24));
         let mut take =
             |n| sequence.take(1, &text(n), wall("2018-06-18T00:05:00"), Duration::from_secs(n));
         assert_eq!(take(1), Finding::New { number: 1, missing: 0 });
@@ -263,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_single_record_in_a_period_resets_to_the_same_number() {
-        let mut sequence = Sequence::new(Form::N3Letter, Reset::Midnight);
+        let mut sequence = Sequence::new(Form::N3Letter, Reset::Hours(24));
         let clock = wall("2018-06-18T12:00:00");
         for day in 0..3 {
             let now = Duration::from_secs(86_400 * day);

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::bid::{Answers, Check, Profile, values};
+use crate::reset::{RESETS, Reset};
 use crate::settings::{Key, key};
 
-use super::number::{Form, Reset};
+use super::number::Form;
 
 /// Settings of `hx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl crate::Settings for Settings {
         key(
             "reset",
             "never",
-            "never | midnight | 6h",
+            RESETS,
             "When numbers begin again at 001A, by the local clock. Both ends must agree.",
         ),
         key(
@@ -153,7 +154,7 @@ impl crate::Settings for Settings {
         match key.name {
             "check" => self.check = values::check(value)?,
             "seq" => self.seq = Form::named(value)?,
-            "reset" => self.reset = Reset::named(value)?,
+            "reset" => self.reset = value.parse().ok()?,
             "property" => {
                 let printable = value.bytes().all(|b| (0x20..0x7f).contains(&b));
                 self.property = value.as_bytes().try_into().ok().filter(|_| printable)?;
