@@ -8,6 +8,7 @@ use std::time::Duration;
 use billing_sim::Scenario;
 use billing_sim::core::exchange::Report;
 use billing_sim::core::exchange::entry::{End, What};
+use billing_sim::core::exchange::load::Load;
 use billing_sim::core::exchange::verdict::{Counts, Verdict};
 use billing_sim::scenario::words;
 use desk::{Played, play, play_compared, play_spoilt, play_stopped};
@@ -135,6 +136,14 @@ fn what_the_sender_gives_up_is_no_progress_and_a_link_that_comes_up_is_none() {
     let longest = report.outcome.standstill.unwrap().length();
     assert!(report.pass && longest > SECOND * 20, "{longest:?} {report:#?}");
 
+    // So is one that a single item has waited through.
+    scenario.load = Load { count: Some(1), ..scenario.load };
+    scenario.faults = vec![words::fault("hold lasting=10s at=10ms").unwrap()];
+    let report = play(&scenario).report;
+    let longest = report.outcome.standstill.unwrap().length();
+    assert!(report.pass && longest > SECOND * 9, "{longest:?} {report:#?}");
+
+    scenario.load.count = Some(20);
     scenario.faults.clear();
     scenario.patience = SECOND * 30;
     let mut confirmed = 0;

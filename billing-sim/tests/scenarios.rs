@@ -39,6 +39,7 @@ fn each_scenario_comes_out_as_it_says() {
             failed.push(path);
         }
         if std::env::var_os("LINEKEEPER_SHOW").is_some() {
+            eprintln!("{}", verdicts::render(&played.report, false));
             for entry in &played.entries {
                 eprintln!("{}", serde_json::to_string(entry).unwrap());
             }

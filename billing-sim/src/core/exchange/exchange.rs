@@ -57,6 +57,8 @@ pub struct Exchange {
     started: Duration,
     /// When something was settled last, or began to be wanted.
     progress: Duration,
+    /// Whether something was wanted when the last thing had happened.
+    was_waiting: bool,
     standstill: Option<Span>,
     bytes_in: u64,
     struck: u64,
@@ -98,6 +100,7 @@ impl Exchange {
             stop_by: None,
             started: now,
             progress: now,
+            was_waiting: false,
             standstill: None,
             bytes_in: 0,
             struck: 0,
@@ -314,6 +317,7 @@ impl Exchange {
         {
             self.phase = Phase::Done { why, at: now };
         }
+        self.was_waiting = self.is_waiting();
     }
 
     fn begin_items(&mut self, now: Duration) {
@@ -375,26 +379,25 @@ impl Exchange {
     }
 
     fn take(&mut self, event: &SimEvent, now: Duration) {
-        let waited = self.is_waiting();
         self.judge.handle_event(event, now);
         self.note(What::Saw(event.into()), now);
         match event {
             SimEvent::Posted { .. } | SimEvent::Answered { .. } => {
-                self.make_progress(waited, now);
+                self.make_progress(now);
                 self.faults.handle_record();
             }
             SimEvent::Sent { attempt: 0 | 1, .. } => self.faults.handle_record(),
-            SimEvent::Confirmed { .. } | SimEvent::Declined { .. } => {
-                self.make_progress(waited, now);
-            }
+            SimEvent::Confirmed { .. } | SimEvent::Declined { .. } => self.make_progress(now),
             // What its sender gives up or overwrites is no sign of a gateway.
             _ => {}
         }
     }
 
-    fn make_progress(&mut self, waited: bool, now: Duration) {
+    fn make_progress(&mut self, now: Duration) {
         let span = Span { from: self.progress, to: now };
-        if waited && self.standstill.is_none_or(|longest| span.length() > longest.length()) {
+        if self.was_waiting
+            && self.standstill.is_none_or(|longest| span.length() > longest.length())
+        {
             self.standstill = Some(span);
         }
         self.progress = now;
