@@ -65,9 +65,11 @@ fn look_at(args: &TrialArgs, scenario: &Scenario) -> Result<(), Failure> {
     for path in [&args.expect, &args.records].into_iter().flatten() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
-        let found = match File::open(path) {
+        let found = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::metadata(folder).map(drop),
-            opened => opened.map(drop),
+            // A pipe is opened once only, by who reads it.
+            Ok(found) if !found.is_file() => Ok(()),
+            _ => File::open(path).map(drop),
         };
         found.map_err(|error| format!("{}: {error}", path.display())).or_exit(Exit::NoInput)?;
     }
