@@ -9,6 +9,7 @@
 //! - [`session`]: the gateway between the node's frames and the store's writes
 //! - [`payload`]: gateway and store, and the order between them
 //! - [`note`]: the envelope of what a successor reads
+//! - `fields`: what stands in a record, by name
 //! - `handler`: what happens with records once they are durable
 //! - `pipes`, `notices`: the way to the node, and to its log
 //! - [`process`]: the process and its loop
@@ -17,6 +18,7 @@
 //! - [`calendar`]: moments as people write them, by the host's clock on the wall
 
 pub mod calendar;
+pub(crate) mod fields;
 pub mod finder;
 pub(crate) mod handler;
 pub mod note;

@@ -10,6 +10,7 @@ use sys::{BootTimer, boottime, spawn};
 use tokio::signal::unix::{SignalKind, signal};
 use wire::{Frame, Grant};
 
+use super::fields::fields;
 use super::handler::{Handler, MAX_BATCH, Said, Task};
 use super::notices;
 use super::options::{HandlerOptions, Job};
@@ -76,6 +77,7 @@ async fn serve(job: Job, dialect: Dialect) -> Result<(), Failure> {
 struct Process {
     payload: Payload<SqliteStore>,
     handler: Handler,
+    dialect: Dialect,
     line: String,
     /// The handler has these rows and has not dealt with them, each with its record's number.
     batch: BTreeMap<u64, Option<u64>>,
@@ -125,6 +127,7 @@ impl Process {
         Ok(Self {
             payload,
             handler,
+            dialect: dialect.clone(),
             line,
             batch: BTreeMap::new(),
             given_at: None,
@@ -165,8 +168,10 @@ impl Process {
         if !rows.is_empty() {
             self.given_at = Some(boottime());
             self.batch = rows.iter().map(|waiting| (waiting.row, waiting.record.number)).collect();
-            let task =
-                |waiting: &Waiting| Task { id: waiting.row, json: json(&self.line, waiting) };
+            let task = |waiting: &Waiting| Task {
+                id: waiting.row,
+                json: json(&self.line, &self.dialect, waiting),
+            };
             self.handler.give(rows.iter().map(task).collect());
         }
         Ok(())
@@ -252,7 +257,7 @@ impl Process {
 }
 
 /// A record as handlers read it: one line of JSON. Text that is no UTF-8 comes as `hex`.
-fn json(line: &str, waiting: &Waiting) -> String {
+fn json(line: &str, dialect: &Dialect, waiting: &Waiting) -> String {
     let Waiting { row, incarnation, record } = waiting;
     let mut json = serde_json::json!({
         "id": row,
@@ -265,6 +270,10 @@ fn json(line: &str, waiting: &Waiting) -> String {
     });
     if let Some(number) = record.number {
         json["number"] = number.into();
+    }
+    let fields = fields(dialect, &record.text);
+    if !fields.is_empty() {
+        json["fields"] = fields.into();
     }
     match std::str::from_utf8(&record.text) {
         Ok(text) => json["text"] = text.into(),

@@ -105,6 +105,7 @@ fn a_gateway_prints_records_on_the_nodes_standard_output() {
     until_so("two printed records", || lines(&node, "out").len() == 2);
     let printed = lines(&node, "out");
     assert_eq!((&printed[0]["kind"], &printed[0]["start"]), (&"call".into(), &0.into()));
+    assert!(printed[0]["fields"].as_object().is_some_and(|fields| fields.len() > 3), "{printed:?}");
     assert!(printed[1]["start"].as_u64() >= printed[0]["end"].as_u64(), "{printed:?}");
     until_so("their being handled", || states(&node) == ["handled", "handled"]);
 }
