@@ -256,6 +256,18 @@ fn a_caller_can_wait_for_the_end_and_a_person_ends_a_doubt() {
 }
 
 #[test]
+fn a_person_tells_the_last_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = store(&dir);
+    let tell = |last| ["post", "--store", "s", "--line", "pms", "--last", last];
+    assert!(said(dir.path(), 64, &tell("417")).contains("a number is 000A to 999Z"));
+    assert!(!store.last_sent().unwrap().is_sure);
+    assert_eq!(said(dir.path(), 0, &tell("417C")), "line pms goes on after 417C\n");
+    let last = store.last_sent().unwrap();
+    assert_eq!((&last.text[..], last.is_sure), (&b"417C"[..], true));
+}
+
+#[test]
 fn a_node_says_where_its_store_is_and_who_leads() {
     let (dir, key) = place();
     let line = Line::start(key, b"");

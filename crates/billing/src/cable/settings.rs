@@ -62,7 +62,8 @@ impl Default for Settings {
             takeover_notice: false,
             answer_timeout: Duration::from_secs(3),
             bid_tries: 3,
-            text_tries: 3,
+            // The first, and three retries.
+            text_tries: 4,
             response_timeout: Duration::from_secs(30),
             resends: 3,
         }
@@ -140,7 +141,12 @@ impl crate::Settings for Settings {
         ),
         key("answer_timeout", "3s", "100ms to 120s", "Answer to ENQ or to a text."),
         key("bid_tries", "3", "1 to 99", "ENQs without success before giving up."),
-        key("text_tries", "3", "1 to 99", "Transmissions of a text before giving up."),
+        key(
+            "text_tries",
+            "4",
+            "1 to 99",
+            "Transmissions of a text before giving up: three retries.",
+        ),
         key(
             "response_timeout",
             "30s",

@@ -204,12 +204,12 @@ fn late_answers_and_bids_lose_and_double_nothing() {
 #[test]
 fn f8_a_command_that_is_never_taken_is_given_up() {
     let mut chain = chain(&settings(&[]), 1);
-    chain.billing.misbehave(Misdeed::CorruptCheck { count: 12 }, chain.now);
+    chain.billing.misbehave(Misdeed::CorruptCheck { count: 16 }, chain.now);
     chain.run(HOUR, is_done);
     assert_eq!(chain.events.last(), Some(&SimEvent::GaveUp { serial: 1 }));
     assert_eq!(chain.handled, []);
     let bad = |notice: &&Notice| matches!(notice, Notice::BadCheck { .. });
-    assert_eq!(chain.notices.iter().filter(bad).count(), 12);
+    assert_eq!(chain.notices.iter().filter(bad).count(), 16);
 }
 
 #[test]
