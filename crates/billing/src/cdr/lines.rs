@@ -94,7 +94,7 @@ pub enum Sound {
 
 impl Lines {
     /// Lines from the byte at `offset` on. A line whose end does not come is torn `timeout` after
-    /// its last byte, and [`SETTLE_WITHIN`] after its first.
+    /// its last byte, and 25 s after its first.
     pub fn new(framed: bool, timeout: Duration, offset: u64, state: State, now: Duration) -> Self {
         Self {
             framed,

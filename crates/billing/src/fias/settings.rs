@@ -86,7 +86,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Twice the time that the longest record takes, but at most [`SETTLE_WITHIN`].
+    /// Twice the time that the longest record takes, but at most 25 s.
     pub fn record_time(&self) -> Duration {
         let twice = Duration::from_secs(2 * BITS * MAX_FRAME as u64) / self.baud;
         twice.min(SETTLE_WITHIN)

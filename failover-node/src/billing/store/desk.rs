@@ -262,5 +262,5 @@ fn is_same(known: &str, charge: &Charge, is_now: bool) -> bool {
 }
 
 /// Charges added in one transaction: while it lasts no gateway can commit, so far less than
-/// [`BUSY`](super::sqlite::BUSY), also on a slow machine.
+/// the 2 s for which one waits, also on a slow machine.
 pub const MAX_ADDED: usize = 10_000;

@@ -31,8 +31,12 @@ pub(super) fn tidy(store: &mut SqliteStore, retain: Duration) -> Result<Tidied, 
             params![before, BATCH],
         )?;
         tx.execute(
+            // The last number that was on a line is never forgotten: numbers go on after it.
             "DELETE FROM outbox WHERE id IN
-                (SELECT id FROM outbox WHERE settled_at < ?1 LIMIT ?2)",
+                (SELECT id FROM outbox WHERE settled_at < ?1
+                 EXCEPT SELECT (SELECT id FROM outbox INDEXED BY outbox_number
+                    WHERE line = l.id AND number IS NOT NULL AND length(text) > 0
+                    ORDER BY number DESC LIMIT 1) FROM line l LIMIT ?2)",
             params![before, BATCH],
         )?;
         Ok(Tidied::Done)

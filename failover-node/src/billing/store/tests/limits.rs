@@ -75,6 +75,27 @@ fn only_what_is_done_with_is_forgotten() {
     assert_eq!(store.waiting(2500, 9).unwrap()[0].row, 2501, "nor are rows given again");
 }
 
+#[test]
+fn the_last_that_was_on_the_line_is_not_forgotten_however_old() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    let mut ledger = Ledger::new(0);
+    for (number, key) in [(1, "first"), (2, "last")] {
+        post(&mut store, &tenure(1), key);
+        let posting = store.next_posting(&ledger).unwrap().unwrap();
+        take(&mut store, &mut ledger, posting);
+        ledger.settle();
+        store.commit(&[settle(number)]).unwrap();
+    }
+    let last = store.last_sent().unwrap();
+    assert!(!last.text.is_empty());
+    age(&store, DAY + Duration::from_secs(60));
+    assert_eq!(store.tidy(DAY).unwrap(), Tidied::Done);
+    let left = store.outbox(&Filter::default(), Page::Last(9)).unwrap();
+    assert_eq!(left.iter().map(|row| &*row.key).collect::<Vec<_>>(), ["last"]);
+    assert_eq!(store.last_sent().unwrap(), last);
+}
+
 /// All that is there is older by that.
 fn age(store: &SqliteStore, by: Duration) {
     let by = i64::try_from(by.as_millis()).unwrap();
