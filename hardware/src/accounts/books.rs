@@ -85,13 +85,14 @@ impl Chain {
         }
     }
 
-    /// Whether so many charges are settled, or so many records are in the stores.
+    /// How many charges are settled, if their number was given; else how many records are in the
+    /// stores.
     ///
     /// # Errors
     /// A store can't be read.
-    pub fn is_accounted(&self, count: u64) -> Result<bool> {
-        let Some(accounts) = self.settings.speech.accounts() else { return Ok(true) };
-        Ok(audit::done(&self.stores(accounts), accounts.charge_count.is_some())? >= count)
+    pub fn accounted(&self) -> Result<u64> {
+        let Some(accounts) = self.settings.speech.accounts() else { return Ok(0) };
+        audit::done(&self.stores(accounts), accounts.charge_count.is_some())
     }
 
     /// Kills the coordinator at this point of the conversation, and starts it again.

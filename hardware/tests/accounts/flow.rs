@@ -39,16 +39,8 @@ async fn stopped_server(overruns: bool) -> Chain {
 
 /// Waits until so many more records are in the store.
 async fn more(chain: &Chain, count: u64) {
-    let begun = boottime();
-    let mut wanted = 0;
-    while !chain.is_accounted(wanted + 1).unwrap() {
-        tokio::time::sleep(LOOK).await;
-        assert!(boottime() - begun < SERVICE, "no record");
-    }
-    while chain.is_accounted(wanted + 1).unwrap() {
-        wanted += 1;
-    }
-    while !chain.is_accounted(wanted + count).unwrap() {
+    let (begun, before) = (boottime(), chain.accounted().unwrap());
+    while chain.accounted().unwrap() < before + count {
         tokio::time::sleep(LOOK).await;
         assert!(boottime() - begun < SERVICE, "fewer than {count} more records");
     }
@@ -96,9 +88,8 @@ async fn cdr_without_flow_control_loses_calls_and_counts_every_one() {
     assert!(!report.pass && lost > 0, "a run that loses calls does not pass");
     // The head of one and the tail of another may by chance be a whole: then a number stands for it.
     assert_eq!(lost, missed + mixed, "{}", lab::show::table(&report));
-    // Of the first and the last only a part was lost.
-    let (least, most) = ((lost - 2) * CALL, lost * CALL);
-    assert!(least <= overrun && overrun <= most, "{overrun} bytes, {lost} calls");
+    // Of a call at either end of a hole only a part was lost.
+    assert!(lost >= overrun / CALL && overrun > 0, "{overrun} bytes, {lost} calls");
 }
 
 /// Fixed in length, and numbered: what is torn does not fit, and what is missing shows.

@@ -106,6 +106,9 @@ impl Collector {
         if least == length && self.layout.fits(text) {
             self.line(start, end, text.clone(), Sound::Whole, now);
         } else if self.layout.tells_tails() && self.layout.fits(&rest) {
+            if head.is_empty() {
+                return self.line(start, end, rest, Sound::Suspect, now);
+            }
             let cut = start + at as u64;
             self.line(start, cut, head, Sound::Torn, now);
             self.line(cut, end, rest, Sound::Suspect, now);
@@ -305,7 +308,7 @@ impl Gateway for Collector {
 }
 
 /// Of the note.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// No page is that long: the place is not known.
 const NO_PLACE: u16 = u16::MAX;
 

@@ -225,6 +225,23 @@ fn a_line_that_goes_on_after_the_device_was_away_is_whole_where_that_can_be_seen
     }
 }
 
+/// Nothing of it had come but what it begins with.
+#[test]
+fn a_framed_call_that_comes_after_the_device_was_away_is_one_record() {
+    let layout = "name = \"ours\"\ntitle = \"Ours\"\nlength = 12\nleast = 8\nend = \"stx-etx\"\n\
+        number = { first = 0, last = 999 }\n\
+        columns = [{ name = \"number\", from = 1, length = 3, kind = \"number\" }]\n";
+    let settings = settings(layout);
+    let mut collector = collector(&settings, 0, None);
+    collector.handle_input(0, b"\x02001 one \x03\x02", T0);
+    collector.handle_line(LineNews::Down, T0);
+    collector.handle_line(LineNews::Up, T0);
+    collector.handle_input(11, b"002 two \x03", T0);
+    let records = records(&mut collector);
+    assert_eq!(texts(&records, kind::CALL), ["001 one ", "002 two "]);
+    assert_eq!(records.len(), 2);
+}
+
 /// The terminal server tells the successor again what happened after the last acknowledgement.
 #[test]
 fn a_successor_does_not_splice_either() {
