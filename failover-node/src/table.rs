@@ -301,7 +301,7 @@ mod tests {
                 held: Some("1.7".into()),
                 lease_left_ms: Some(371),
                 store: None,
-                posts: false,
+                dialect: None,
             }],
             members: vec![MemberReport {
                 node: "b".into(),

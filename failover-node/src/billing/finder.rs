@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use billing::Dialect;
 use daemon::{Exit, Failure, OrExit};
 use serde_json::json;
 use wire::{Epoch, Name};
@@ -31,11 +32,31 @@ pub enum Wanted {
     Store,
     /// Those that post charges.
     Posting,
+    /// Those that may have to be told the last number.
+    Telling,
 }
 
 impl Wanted {
     fn fits(self, report: &LineReport) -> bool {
-        report.store.is_some() && (self == Self::Store || report.posts)
+        let dialect = report.dialect.as_deref();
+        let posts = |name| Dialect::named(name, &[]).is_ok_and(|dialect| dialect.posts());
+        report.store.is_some()
+            && match self {
+                Self::Store => true,
+                Self::Posting => dialect.is_some_and(posts),
+                Self::Telling => dialect == Some("hx"),
+            }
+    }
+
+    /// What is said of a line that is none of these, and of one that is.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Store => ("has no store: no `billing` payload", "has a store: a `billing` payload"),
+            Self::Posting => {
+                ("posts no charges: `fias` and `hx` do", "posts charges: `fias` and `hx` do")
+            }
+            Self::Telling => ("is told no number: only `hx` is", "is told a number: only `hx` is"),
+        }
     }
 }
 
@@ -67,13 +88,8 @@ fn choose(lines: &[LineReport], line: Option<&Name>, wanted: Wanted) -> Result<F
             let all = names(&lines.iter().collect::<Vec<_>>());
             usage(format!("this node has no line {line}; it has {all}"))
         }
-        ([], Some(line)) if wanted == Wanted::Posting => {
-            usage(format!("line {line} posts no charges: `fias` and `hx` do"))
-        }
-        ([], None) if wanted == Wanted::Posting => {
-            usage("no line of this node posts charges: `fias` and `hx` do".to_owned())
-        }
-        ([], _) => usage("no line of this node has a `billing` payload with a store".to_owned()),
+        ([], Some(line)) => usage(format!("line {line} {}", wanted.words().0)),
+        ([], None) => usage(format!("no line of this node {}", wanted.words().1)),
         (several, _) => usage(format!("say which line by --line: {}", names(several))),
     }
 }
@@ -116,7 +132,7 @@ mod tests {
             held: Some("7.2".into()),
             lease_left_ms: None,
             store: store.map(Into::into),
-            posts: false,
+            dialect: store.map(|_| "cdr".to_owned()),
         }
     }
 
@@ -128,7 +144,7 @@ mod tests {
         assert_eq!(found.holder.as_deref(), Some("b"));
         let door = "door".parse().unwrap();
         let error = choose(&lines, Some(&door), Wanted::Store).unwrap_err();
-        assert!(error.message.contains("no line of this node has a `billing`"), "{error}");
+        assert_eq!(error.message, "line door has no store: no `billing` payload");
         let error = choose(&lines, Some(&"x".parse().unwrap()), Wanted::Store).unwrap_err();
         assert_eq!(error.message, "this node has no line x; it has pms, door");
         let error = choose(&[line("a", Some("/s")), line("b", Some("/s"))], None, Wanted::Store)
@@ -139,7 +155,7 @@ mod tests {
     #[test]
     fn a_charge_is_for_the_only_line_that_posts() {
         let (calls, taps) = (line("calls", Some("/s")), line("taps", Some("/s")));
-        let pms = LineReport { posts: true, ..line("pms", Some("/s")) };
+        let pms = LineReport { dialect: Some("fias".into()), ..line("pms", Some("/s")) };
         let choose = |lines: &[LineReport], line: Option<&str>| {
             let line = line.map(|line| line.parse().unwrap());
             choose(lines, line.as_ref(), Wanted::Posting)
@@ -151,5 +167,18 @@ mod tests {
         assert_eq!(error.exit, Exit::Usage);
         let error = choose(&[calls], None).unwrap_err();
         assert_eq!(error.message, "no line of this node posts charges: `fias` and `hx` do");
+    }
+
+    #[test]
+    fn only_a_line_that_counts_without_answers_is_told_a_number() {
+        let of = |dialect: &str| LineReport {
+            dialect: Some(dialect.into()),
+            ..line(dialect, Some("/s"))
+        };
+        let lines = [of("fias"), of("hx"), of("cable")];
+        assert_eq!(choose(&lines, None, Wanted::Telling).unwrap().line.as_str(), "hx");
+        let fias = "fias".parse().unwrap();
+        let error = choose(&lines, Some(&fias), Wanted::Telling).unwrap_err();
+        assert_eq!(error.message, "line fias is told no number: only `hx` is");
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use billing::Dialect;
 use serde::{Deserialize, Serialize};
 
 /// The whole of it. The node passes it to the payload's process as JSON.
@@ -23,13 +22,6 @@ pub struct Job {
     pub handler: HandlerOptions,
     /// How long rows that are done with are kept.
     pub retain: Duration,
-}
-
-impl Job {
-    /// Whether it posts charges.
-    pub fn posts(&self) -> bool {
-        Dialect::named(&self.dialect, &self.settings).is_ok_and(|dialect| dialect.posts())
-    }
 }
 
 /// What happens with records once they are durable.

@@ -29,13 +29,14 @@ pub fn run(args: &PostArgs) -> Result<ExitCode, Failure> {
         return decide(args, key, Decision::Done);
     }
     if let Some(last) = &args.last {
-        let (mut store, counter) = open(args)?;
+        let (mut store, counter) = open(args, finder::Wanted::Telling)?;
         store.tell_last(&counter, last)?;
-        print(&format!("line {} goes on after {last}\n", counter.line))?;
+        let line = &counter.line;
+        print(&format!("line {line} goes on after {last}, if its gateway waits for a number\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let charges = intake::charges(args)?;
-    let (mut store, counter) = open(args)?;
+    let (mut store, counter) = open(args, finder::Wanted::Posting)?;
     let accepted = match store.add(&counter, &charges.wanted) {
         Ok(accepted) => accepted,
         Err(Declined::Store(error)) => return Err(error.into()),
@@ -55,13 +56,13 @@ pub fn run(args: &PostArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The store and under what it is written: the one named, or that of the line which this node leads.
-fn open(args: &PostArgs) -> Result<(SqliteStore, Counter), Failure> {
+fn open(args: &PostArgs, wanted: finder::Wanted) -> Result<(SqliteStore, Counter), Failure> {
     if let (Some(file), Some(line)) = (&args.store, &args.line) {
         let store = SqliteStore::open_existing(file)?;
         store.expect_line(line)?;
         return Ok((store, Counter { line: line.clone(), epoch: None }));
     }
-    let found = finder::find(&args.socket, args.line.as_ref(), finder::Wanted::Posting)?;
+    let found = finder::find(&args.socket, args.line.as_ref(), wanted)?;
     let Some(epoch) = found.held else { return Err(elsewhere(&found)) };
     if !found.store.exists() {
         let message = format!("the gateway of line {} has not begun yet: try again", found.line);
@@ -83,7 +84,7 @@ fn elsewhere(found: &Found) -> Failure {
 }
 
 fn decide(args: &PostArgs, key: &str, decision: Decision) -> Result<ExitCode, Failure> {
-    let (mut store, counter) = open(args)?;
+    let (mut store, counter) = open(args, finder::Wanted::Posting)?;
     match (store.decide(&counter, key, decision)?, decision) {
         (Some(_), Decision::Again) => print(&format!("{key} will be sent\n"))?,
         (Some(_), Decision::Done) => print(&format!("{key} counts as posted\n"))?,

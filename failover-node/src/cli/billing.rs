@@ -66,7 +66,8 @@ Examples:
   One that it has:
       failover-node post --done film-779
 
-  On an hx line whose gateway says numbers-unknown: the billing system's last record is 417C
+  On an hx line whose gateway says numbers-unknown: the billing system's last record is 417C (in the
+  form that the line's `seq` says; else the gateway says numbers-unknown again)
       failover-node post --last 417C";
 
 /// Arguments of `records`.

@@ -88,9 +88,9 @@ pub struct LineReport {
     /// The store of its `billing` payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// Whether its `billing` payload posts charges.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub posts: bool,
+    /// What that speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
 }
 
 /// Another node of the group.
@@ -218,7 +218,7 @@ impl LineReport {
             held: node.epoch(line).map(|epoch| epoch.to_string()),
             lease_left_ms: node.lease_until(line).map(|until| millis(until.since(now))),
             store: job(&options.lines[line]).map(|job| job.store.display().to_string()),
-            posts: job(&options.lines[line]).is_some_and(Job::posts),
+            dialect: job(&options.lines[line]).map(|job| job.dialect.clone()),
         }
     }
 }

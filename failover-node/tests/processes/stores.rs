@@ -281,7 +281,7 @@ fn a_node_says_where_its_store_is_and_who_leads() {
     until_so("the store", || node.path("s").exists());
     let report = node.report();
     assert_eq!(report["lines"][0]["store"], node.path("s").display().to_string());
-    assert_eq!(report["lines"][0]["posts"], true);
+    assert_eq!(report["lines"][0]["dialect"], "fias");
     let added = node.ask(&["post", "--key", "k", "--room", "1", "--amount", "5"]);
     let stderr = String::from_utf8_lossy(&added.stderr);
     assert_eq!(added.status.code(), Some(0), "{stderr}");

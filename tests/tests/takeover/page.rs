@@ -1,4 +1,4 @@
-//! `docs/billing.md` names every test here, and no other.
+//! `docs/billing.md` names every test here and every one of whole chains, and no other.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,9 +9,9 @@ fn page() -> String {
     fs::read_to_string(path).expect("the page is there")
 }
 
-/// The tests of a directory of this test, each by its name; those of `hazards` with their dialect.
+/// The tests of a directory, each by its name; those of `hazards` with their dialect.
 fn tests(directory: &str) -> BTreeSet<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/takeover").join(directory);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -23,8 +23,9 @@ fn tests(directory: &str) -> BTreeSet<String> {
             let made = line.split_once(": \"").filter(|(_, rest)| rest.ends_with(';'));
             let name = match made {
                 Some((name, _)) => Some(name),
-                None if line == "#[test]" => {
-                    let function = lines.next().and_then(|line| line.strip_prefix("fn "));
+                None if ["#[test]", "#[tokio::test]"].contains(&line) => {
+                    let function = lines.next().map(|line| line.trim_start_matches("async "));
+                    let function = function.and_then(|line| line.strip_prefix("fn "));
                     function.and_then(|line| line.strip_suffix("() {"))
                 }
                 None => None,
@@ -44,7 +45,8 @@ fn is_name(text: &str) -> bool {
 
 #[test]
 fn the_page_names_the_tests_and_every_name_is_one() {
-    let all: BTreeSet<_> = tests("").union(&tests("hazards")).cloned().collect();
+    let directories = ["tests/takeover", "tests/takeover/hazards", "../hardware/tests/accounts"];
+    let all: BTreeSet<_> = directories.into_iter().flat_map(tests).collect();
     let page = page();
     let named: BTreeSet<_> =
         page.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();

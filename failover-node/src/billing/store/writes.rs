@@ -34,7 +34,7 @@ struct Commit<'a> {
 
 impl Commit<'_> {
     /// A record that came before is the same row. A command that was thought to be another node's
-    /// affair is not.
+    /// affair is not, and one that waited for a handler is answered where there is none any more.
     fn receive(&self, record: &Record) -> Result<(), Fault> {
         let tenure = &self.held.tenure;
         let (line, incarnation) = (self.held.line, tenure.incarnation.cast_signed());
@@ -50,7 +50,10 @@ impl Commit<'_> {
                 node, received_at, reply, handled_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (line, incarnation, start)
-                DO UPDATE SET state = 'new' WHERE state = 'kept' AND excluded.state = 'new'",
+                DO UPDATE SET state = excluded.state, reply = excluded.reply,
+                    handled_at = excluded.handled_at
+                WHERE (state = 'kept' AND excluded.state = 'new')
+                    OR (state = 'new' AND excluded.state = 'handled' AND excluded.reply IS NOT NULL)",
             params![
                 line,
                 incarnation,

@@ -50,6 +50,10 @@ fn without_a_handler_records_are_handled_as_they_come() {
     store.commit(&[Write::Receive(record(142))]).unwrap();
     assert_eq!(starts(&mut store), [100]);
     assert_eq!(store.reply_to(142).unwrap(), Some(Reply::Ok), "whoever answers it now");
+    // A command that waited for a handler is answered by a gateway without one.
+    store.begin(&Tenure { epoch: tenure(4).epoch, ..nobody }).unwrap();
+    store.commit(&[Write::Receive(record(100))]).unwrap();
+    assert_eq!((starts(&mut store), store.reply_to(100).unwrap()), (vec![], Some(Reply::Ok)));
 }
 
 #[test]
