@@ -51,7 +51,9 @@ impl Wanted {
     /// What is said of a line that is none of these, and of one that is.
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Store => ("has no store: no `billing` payload", "has a store: a `billing` payload"),
+            Self::Store => {
+                ("has no store: no `billing` payload", "has a store: a `billing` payload")
+            }
             Self::Posting => {
                 ("posts no charges: `fias` and `hx` do", "posts charges: `fias` and `hx` do")
             }
