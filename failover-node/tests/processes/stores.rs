@@ -262,7 +262,10 @@ fn a_person_tells_the_last_number() {
     let tell = |last| ["post", "--store", "s", "--line", "pms", "--last", last];
     assert!(said(dir.path(), 64, &tell("417")).contains("a number is 000A to 999Z"));
     assert!(!store.last_sent().unwrap().is_sure);
-    assert_eq!(said(dir.path(), 0, &tell("417C")), "line pms goes on after 417C, if its gateway waits for a number\n");
+    assert_eq!(
+        said(dir.path(), 0, &tell("417C")),
+        "line pms goes on after 417C, if its gateway waits for a number\n"
+    );
     let last = store.last_sent().unwrap();
     assert_eq!((&last.text[..], last.is_sure), (&b"417C"[..], true));
 }
