@@ -46,11 +46,10 @@ pub trait Gateway {
     /// ignored.
     fn handle_reply(&mut self, number: u64, reply: Reply, now: Duration);
 
-    /// What the store knows of the record that went out last: its text, or as much of it as says its
-    /// number; empty: none ever did. `is_sure`: nobody can have sent one since. To be said after a
-    /// beginning without a note, and again while [`needs_last`](Self::needs_last). Only a dialect
-    /// whose far end refuses no number that it knows asks for it (`hx`).
-    fn handle_last(&mut self, _text: &[u8], _is_sure: bool, _now: Duration) {}
+    /// What the store knows of the record that went out last. To be said after a beginning, and again
+    /// while [`needs_last`](Self::needs_last). Only a dialect whose far end refuses no number that it
+    /// knows asks for it (`hx`).
+    fn handle_last(&mut self, _last: &LastSent, _now: Duration) {}
 
     /// Takes notice that the time is `now`; does what fell due. Early calls are harmless.
     fn handle_timeout(&mut self, now: Duration);
@@ -101,6 +100,18 @@ pub struct Resume {
     pub last_number: u64,
     /// The clock on the wall.
     pub wall: WallClock,
+}
+
+/// What a store knows of the record that went out last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastSent {
+    /// Its text, or as much of it as says its number; empty: none ever did. Nobody can have sent one
+    /// since.
+    Known(Bytes),
+    /// None that this store knows of.
+    Unused,
+    /// The line was used, and others may have sent one since.
+    Unknown,
 }
 
 /// Input of a frame or a line that does not end is given up and acknowledged so long after its first

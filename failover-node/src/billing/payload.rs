@@ -73,8 +73,8 @@ impl<S: Store> Payload<S> {
             sought: None,
         };
         if dialect.posts() {
-            let LastSent { text, is_sure } = payload.store.last_sent()?;
-            payload.session.gateway().handle_last(&text, is_sure, now);
+            let last = payload.store.last_sent()?;
+            payload.session.gateway().handle_last(&last, now);
         }
         Ok((payload, standing, known))
     }
@@ -158,9 +158,9 @@ impl<S: Store> Payload<S> {
         let has_changed = self.store.changed()?;
         self.charges |= has_changed;
         if has_changed && self.session.gateway().needs_last() {
-            let LastSent { text, is_sure } = self.store.last_sent()?;
-            if is_sure {
-                self.session.gateway().handle_last(&text, true, now);
+            let last = self.store.last_sent()?;
+            if matches!(last, LastSent::Known(_)) {
+                self.session.gateway().handle_last(&last, now);
             }
         }
         Ok(())

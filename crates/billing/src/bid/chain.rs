@@ -10,7 +10,7 @@ use super::values::Draw;
 use crate::charge::Charge;
 use crate::civil::WallClock;
 use crate::gateway::{
-    Gateway, HandledBy, Notice, Outcome, Output, Posting, Record, Reply, Resume, Write,
+    Gateway, HandledBy, LastSent, Notice, Outcome, Output, Posting, Record, Reply, Resume, Write,
 };
 use crate::ledger::Knowledge;
 use crate::{BillingEnd, SimEvent};
@@ -167,7 +167,8 @@ impl Chain {
         let mut gateway = (self.make)(resume, self.now);
         // The store knows all, since there is only one.
         let sent = self.rows.iter().filter_map(|row| row.number.clone()).max_by_key(|(n, _)| *n);
-        gateway.handle_last(&sent.map(|(_, text)| text).unwrap_or_default(), true, self.now);
+        let last = LastSent::Known(sent.map(|(_, text)| text).unwrap_or_default());
+        gateway.handle_last(&last, self.now);
         self.gateway = Some(gateway);
         self.drain_gateway();
         let rest = self.server.input[acked as usize..].to_vec();

@@ -117,8 +117,8 @@ pub struct Scan {
     /// The bytes since the last finding.
     held: Vec<u8>,
     deadline: Option<Duration>,
-    /// Offset and time of the first of them.
-    begun: (u64, Duration),
+    /// When the first of them came.
+    begun: Duration,
     found: VecDeque<Found>,
 }
 
@@ -126,8 +126,8 @@ impl Scan {
     /// A scanner whose next byte has the offset `at`; `silence` inside a text ends it.
     pub fn new(check: Check, silence: Duration, at: u64) -> Self {
         let (stage, held, found) = (Stage::Between, Vec::new(), VecDeque::new());
-        let begun = (at, Duration::ZERO);
-        Self { check, silence, stage, at, held, deadline: None, begun, found }
+        let (deadline, begun) = (None, Duration::ZERO);
+        Self { check, silence, stage, at, held, deadline, begun, found }
     }
 
     /// Offset before which all bytes are in findings; what follows must be seen again by whoever
@@ -168,11 +168,10 @@ impl Scan {
                 }
             }
         }
-        let settled = self.settled();
-        if settled != self.begun.0 {
-            self.begun = (settled, now);
+        if self.held.len() == 1 {
+            self.begun = now;
         }
-        let deadline = (now + self.silence).min(self.begun.1 + SETTLE_WITHIN);
+        let deadline = (now + self.silence).min(self.begun + SETTLE_WITHIN);
         self.deadline = (!self.held.is_empty()).then_some(deadline);
     }
 
@@ -354,6 +353,31 @@ mod tests {
         let said = torn(b"\x024", false);
         assert_eq!(scan.poll_found(), Some(Found { start: 7, end: 9, said }));
         assert_eq!((scan.settled(), scan.poll_timeout()), (9, None));
+    }
+
+    #[test]
+    fn what_begins_after_a_long_silence_has_its_whole_time() {
+        let answer = Said::Answer(Answer::Ack0);
+        let good = Said::Text(Bytes::from_static(b"A"));
+        let text = frame(Check::Xor, b"A");
+        for (silent, first) in [(60, &b"\x06"[..]), (1000, b"")] {
+            for (bytes, listen, said) in
+                [(&b"\x10\x30"[..], Listen::Answers, &answer), (&text[..], Listen::Texts, &good)]
+            {
+                let mut scan = Scan::new(Check::Xor, Duration::from_secs(3), 0);
+                first.iter().for_each(|byte| scan.handle_byte(*byte, listen, NOW));
+                let findings = std::iter::from_fn(|| scan.poll_found()).count();
+                assert_eq!(findings, first.len());
+                let mut now = Duration::from_secs(silent);
+                for byte in bytes {
+                    scan.handle_byte(*byte, listen, now);
+                    now += Duration::from_millis(1);
+                    scan.handle_timeout(now);
+                }
+                let found = scan.poll_found().map(|found| found.said);
+                assert_eq!(found.as_ref(), Some(said), "after {silent} s");
+            }
+        }
     }
 
     #[test]

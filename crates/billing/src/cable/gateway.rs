@@ -179,12 +179,14 @@ impl Gateway {
     /// Another text has the last command's number: it is refused, and the last one's result is kept.
     fn object(&mut self, is_ours: bool) {
         self.notices.push_back(Notice::Unexpected { what: "another command's number" });
-        self.settle();
-        if let Some(last) = self.last.as_mut().filter(|_| is_ours)
-            && let Stage::Answered(response) = &last.stage
-        {
-            self.link.send(objection(last.number));
-            last.stage = Stage::Objecting(response.clone());
+        if is_ours {
+            self.settle();
+            if let Some(last) = &mut self.last
+                && let Stage::Answered(response) = &last.stage
+            {
+                self.link.send(objection(last.number));
+                last.stage = Stage::Objecting(response.clone());
+            }
         }
         self.link.accept();
     }

@@ -11,7 +11,7 @@ use crate::bid::state::State;
 use crate::bid::{Event, Link};
 use crate::charge::Charge;
 use crate::civil::WallClock;
-use crate::gateway::{LineNews, Notice, Outcome, Output, Posting, Reply, Resume, Write};
+use crate::gateway::{LastSent, LineNews, Notice, Outcome, Output, Posting, Reply, Resume, Write};
 use crate::ledger::{Ledger, Outstanding};
 
 use super::note::{Note, Place};
@@ -26,7 +26,7 @@ use super::settings::Settings;
 /// Nor does an ACK say that the number was free: a number that the billing system knows with another
 /// text is acknowledged, and the charge is not posted. So nothing is sent before it is known which
 /// number was last: from the note; from the store, where nobody else can have sent anything since;
-/// or because the line was never used, which a gap at its beginning denies.
+/// or because the line was never used, which a number in the store or a gap at its beginning denies.
 #[derive(Debug)]
 pub struct Gateway {
     settings: Settings,
@@ -35,8 +35,8 @@ pub struct Gateway {
     attempts: u32,
     /// Where the numbers on the line stand, if that is known.
     place: Option<Place>,
-    /// Until when it is listened for a gap, and the last number if there is none.
-    listens: Option<(Duration, u64)>,
+    /// Until when it is listened for a gap. If there is none, the line was never used.
+    listens: Option<Duration>,
     wall: WallClock,
     is_up: Option<bool>,
     is_device_there: bool,
@@ -59,11 +59,8 @@ impl Gateway {
             notices.push_back(Notice::NoteRefused);
         }
         let known = note.flatten();
-        if known.as_ref().is_some_and(|note| note.place.is_none()) {
-            notices.push_back(Notice::NumbersUnknown);
-        }
         // A note that can't be read was lost.
-        let listens = resume.note.is_none().then_some((now + LISTEN, 0));
+        let listens = resume.note.is_none().then_some(now + LISTEN);
         let told = known.as_ref().and(resume.note).unwrap_or_default();
         let note = known.unwrap_or_else(|| Note {
             link: State::IDLE,
@@ -162,6 +159,12 @@ impl Gateway {
     fn begin_after(&mut self, last: u64, now: Duration) {
         let period = self.period(now);
         (self.place, self.listens) = (Some(Place { last, period }), None);
+    }
+
+    /// Nobody knows the last number: charges wait.
+    fn hold(&mut self) {
+        self.listens = None;
+        self.notices.push_back(Notice::NumbersUnknown);
     }
 
     fn send_first(&mut self, outstanding: Outstanding) {
@@ -265,8 +268,9 @@ impl crate::Gateway for Gateway {
     fn handle_line(&mut self, news: LineNews, now: Duration) {
         match news {
             LineNews::Gap { offset } => {
-                if self.listens.take().is_some() {
-                    self.notices.push_back(Notice::NumbersUnknown);
+                // What a device that was away has lost says nothing about numbers.
+                if self.is_device_there && self.listens.is_some() {
+                    self.hold();
                 }
                 self.link.handle_gap(offset, now);
             }
@@ -303,25 +307,26 @@ impl crate::Gateway for Gateway {
 
     fn handle_reply(&mut self, _number: u64, _reply: Reply, _now: Duration) {}
 
-    fn handle_last(&mut self, text: &[u8], is_sure: bool, now: Duration) {
+    fn handle_last(&mut self, last: &LastSent, now: Duration) {
         if self.place.is_some() {
             return;
         }
-        let last = if text.is_empty() { Some(0) } else { self.columns(text) };
-        match (last, &mut self.listens) {
-            (Some(last), _) if is_sure => self.begin_after(last, now),
-            (Some(last), Some((_, guess))) => *guess = last,
-            (_, listens) => {
-                *listens = None;
-                self.notices.push_back(Notice::NumbersUnknown);
-            }
+        let known = match last {
+            LastSent::Known(text) if text.is_empty() => Some(0),
+            LastSent::Known(text) => self.columns(text),
+            LastSent::Unused | LastSent::Unknown => None,
+        };
+        match known {
+            Some(last) => self.begin_after(last, now),
+            None if *last == LastSent::Unused && self.listens.is_some() => {}
+            None => self.hold(),
         }
         self.advance(now);
     }
 
     fn handle_timeout(&mut self, now: Duration) {
-        if let Some((_, last)) = self.listens.filter(|(until, _)| *until <= now) {
-            self.begin_after(last, now);
+        if self.listens.is_some_and(|until| until <= now) {
+            self.begin_after(0, now);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.send_outstanding();
@@ -347,8 +352,7 @@ impl crate::Gateway for Gateway {
     }
 
     fn poll_timeout(&self) -> Option<Duration> {
-        let listens = self.listens.map(|(until, _)| until);
-        [self.link.poll_timeout(), self.retry_at, listens].into_iter().flatten().min()
+        [self.link.poll_timeout(), self.retry_at, self.listens].into_iter().flatten().min()
     }
 
     fn wants_charge(&self) -> bool {

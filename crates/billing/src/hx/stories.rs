@@ -8,7 +8,7 @@ use crate::Gateway as _;
 use crate::bid::chain::Chain;
 use crate::bid::values::Draw;
 use crate::billing_end::{Misdeed, SimEvent};
-use crate::gateway::{Notice, Outcome};
+use crate::gateway::{LastSent, LineNews, Notice, Outcome};
 use crate::settings::Settings as _;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -157,7 +157,7 @@ fn another_rule_for_resets_begins_no_period_again() {
     let mut settings = Settings::default();
     settings.set("reset", "6h").unwrap();
     let mut gateway = gateway_with(settings, None);
-    gateway.handle_last(b"", true, Duration::ZERO);
+    gateway.handle_last(&told(b""), Duration::ZERO);
     let note = gateway.poll_output().and_then(|output| output.note);
     settings.set("reset", "midnight").unwrap();
     let mut next = gateway_with(settings, note);
@@ -166,6 +166,10 @@ fn another_rule_for_resets_begins_no_period_again() {
     let note = note::Note::decode(note.unwrap()).unwrap();
     // 2018-06-18, 12:00: the period of six hours that began then.
     assert_eq!(note.place.unwrap().period, 1_529_323_200);
+}
+
+fn told(text: &'static [u8]) -> LastSent {
+    LastSent::Known(bytes::Bytes::from_static(text))
 }
 
 fn gateway_with(settings: Settings, note: Option<bytes::Bytes>) -> Gateway {
@@ -189,36 +193,76 @@ fn next_columns(gateway: &mut dyn crate::Gateway) -> String {
 fn without_a_note_numbers_go_on_after_the_last_record_that_the_store_knows() {
     for (last, next) in [(&b""[..], "001A"), (b"417C HTL 06/18", "418C"), (b"999Z", "000A")] {
         let mut gateway = gateway_with(Settings::default(), None);
-        gateway.handle_last(last, true, Duration::ZERO);
+        gateway.handle_last(&told(last), Duration::ZERO);
         assert_eq!(next_columns(&mut gateway), next);
     }
-    // Who is not sure listens whether something was lost.
+    // Who knows of none listens whether something was lost.
     let mut gateway = gateway_with(Settings::default(), None);
-    gateway.handle_last(b"417C", false, Duration::ZERO);
+    gateway.handle_last(&LastSent::Unused, Duration::ZERO);
     assert!(!gateway.wants_charge() && !gateway.needs_last());
     assert_eq!((gateway.poll_output(), gateway.poll_timeout()), (None, Some(3 * HOUR / 3600)));
     gateway.handle_timeout(Duration::from_secs(3));
     assert!(gateway.wants_charge());
-    assert_eq!(next_columns(&mut gateway), "418C");
+    assert_eq!(next_columns(&mut gateway), "001A");
+}
+
+/// What it has to say, in order.
+fn notices(gateway: &mut Gateway) -> Vec<Notice> {
+    let gateway: &mut dyn crate::Gateway = gateway;
+    std::iter::from_fn(|| gateway.poll_event()).collect()
+}
+
+/// The terminal server was replaced, or the line got another name: there is no gap.
+#[test]
+fn a_line_that_was_used_waits_for_a_person_though_it_is_silent() {
+    // A record of another dialect tells no number, though nobody has sent one since.
+    for last in [LastSent::Unknown, told(b"PS|RN2781|")] {
+        let mut gateway = gateway_with(Settings::default(), None);
+        gateway.handle_last(&last, Duration::ZERO);
+        gateway.handle_timeout(HOUR);
+        assert!(gateway.needs_last() && !gateway.wants_charge(), "{last:?}");
+        assert_eq!(notices(&mut gateway), [Notice::NumbersUnknown]);
+    }
+}
+
+#[test]
+fn a_gap_of_a_device_that_was_away_denies_no_beginning() {
+    let gap = LineNews::Gap { offset: 0 };
+    for (news, is_held) in [
+        (&[LineNews::Down, gap, LineNews::Up][..], false),
+        (&[gap, LineNews::Down, gap, LineNews::Up], true),
+    ] {
+        let mut gateway = gateway_with(Settings::default(), None);
+        gateway.handle_last(&LastSent::Unused, Duration::ZERO);
+        news.iter().for_each(|news| gateway.handle_line(*news, Duration::ZERO));
+        gateway.handle_timeout(Duration::from_secs(3));
+        assert_eq!((gateway.needs_last(), gateway.wants_charge()), (is_held, !is_held), "{news:?}");
+        let unknown = |notice: &&Notice| **notice == Notice::NumbersUnknown;
+        let said = notices(&mut gateway).iter().filter(unknown).count();
+        assert_eq!(said, usize::from(is_held), "{news:?}");
+    }
 }
 
 #[test]
 fn nothing_is_sent_while_nobody_knows_the_last_number() {
-    let gap = crate::gateway::LineNews::Gap { offset: 0 };
     let mut gateway = gateway_with(Settings::default(), None);
-    gateway.handle_last(b"", false, Duration::ZERO);
-    gateway.handle_line(gap, Duration::ZERO);
-    assert_eq!(gateway.poll_event(), Some(Notice::NumbersUnknown));
+    gateway.handle_last(&LastSent::Unused, Duration::ZERO);
+    gateway.handle_line(LineNews::Gap { offset: 0 }, Duration::ZERO);
+    assert_eq!(notices(&mut gateway), [Notice::NumbersUnknown]);
     let note = gateway.poll_output().and_then(|output| output.note);
     // A successor knows no more, nor does time tell.
-    let mut gateway = gateway_with(Settings::default(), note);
-    gateway.handle_last(b"", false, Duration::ZERO);
+    let mut gateway = gateway_with(Settings::default(), note.clone());
+    gateway.handle_last(&LastSent::Unused, Duration::ZERO);
     gateway.handle_timeout(HOUR);
     assert!(gateway.needs_last() && !gateway.wants_charge());
-    assert_eq!(gateway.poll_event(), Some(Notice::NumbersUnknown));
-    gateway.handle_last(b"417C", true, HOUR);
+    assert_eq!(notices(&mut gateway), [Notice::NumbersUnknown], "said once");
+    gateway.handle_last(&told(b"417C"), HOUR);
     assert!(!gateway.needs_last() && gateway.wants_charge());
     assert_eq!(next_columns(&mut gateway), "418C");
+    // One whose store knows has nothing to complain of.
+    let mut gateway = gateway_with(Settings::default(), note);
+    gateway.handle_last(&told(b"417C"), Duration::ZERO);
+    assert_eq!(notices(&mut gateway), []);
 }
 
 #[test]

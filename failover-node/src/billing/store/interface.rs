@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use billing::gateway::LastSent;
 use billing::gateway::{Record, Reply};
 use billing::{Dialect, Ledger, Posting, Write};
 use wire::{Epoch, Name};
@@ -133,15 +134,6 @@ pub struct Standing {
     pub unsettled: u64,
     /// Charges that only a person can decide about.
     pub doubt: u64,
-}
-
-/// The record that went out last: for `Gateway::handle_last`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LastSent {
-    /// Its text, or what a person has said was its number; empty: none ever went out.
-    pub text: Vec<u8>,
-    /// Nobody else can have sent one since.
-    pub is_sure: bool,
 }
 
 /// A record that waits for a handler.

@@ -168,7 +168,7 @@ fn oldest(
 }
 
 /// The record that went out last: what a person has said of this input stream, unless a charge was
-/// numbered since; else that with the highest number here.
+/// numbered since; else that with the highest number here, if all nodes' numbers are here.
 pub(super) fn last_sent(db: &Connection, held: &Held) -> Result<LastSent, Fault> {
     let told = db.query_row(
         "SELECT told FROM line WHERE id = ?1 AND told_of = ?2 AND told_at = number",
@@ -176,7 +176,17 @@ pub(super) fn last_sent(db: &Connection, held: &Held) -> Result<LastSent, Fault>
         |row| row.get::<_, String>(0),
     );
     if let Some(told) = told.optional()? {
-        return Ok(LastSent { text: told.into_bytes(), is_sure: true });
+        return Ok(LastSent::Known(told.into()));
+    }
+    // The highest number that the line has had, by its notes too, and the highest one here.
+    let (number, here): (i64, i64) = db.query_row(
+        "SELECT number, (SELECT coalesce(max(number), 0) FROM outbox INDEXED BY outbox_number
+            WHERE line = l.id AND number IS NOT NULL) FROM line l WHERE id = ?1",
+        [held.line],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if !held.tenure.shared || number != here {
+        return Ok(if number == 0 { LastSent::Unused } else { LastSent::Unknown });
     }
     // What did not fit its record has no text, and never was on the line.
     let text = db.query_row(
@@ -185,7 +195,7 @@ pub(super) fn last_sent(db: &Connection, held: &Held) -> Result<LastSent, Fault>
         [held.line],
         |row| row.get::<_, Vec<u8>>(0),
     );
-    Ok(LastSent { text: text.optional()?.unwrap_or_default(), is_sure: held.tenure.shared })
+    Ok(LastSent::Known(text.optional()?.unwrap_or_default().into()))
 }
 
 fn numbered(db: &Connection, line: i64) -> Result<Vec<Row>, Fault> {

@@ -253,8 +253,11 @@ fn charges_from_before_an_absence_that_nobody_remembers_are_in_doubt() {
 fn the_last_record_is_known_for_sure_by_a_shared_store_or_a_person() {
     let (_dir, file) = place();
     let (mut store, _) = begun(&file, 1);
-    let last = |text: &[u8], is_sure| LastSent { text: text.to_vec(), is_sure };
-    assert_eq!(store.last_sent().unwrap(), last(b"", false));
+    let known = |text: &[u8]| LastSent::Known(Bytes::copy_from_slice(text));
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unused);
+    store.begin(&Tenure { shared: true, ..tenure(1) }).unwrap();
+    assert_eq!(store.last_sent().unwrap(), known(b""));
+    store.begin(&tenure(1)).unwrap();
     for key in ["k1", "k2", "k3"] {
         post(&mut store, &tenure(1), key);
     }
@@ -269,21 +272,38 @@ fn the_last_record_is_known_for_sure_by_a_shared_store_or_a_person() {
     let Some(Posting::New { id, .. }) = store.next_posting(&ledger).unwrap() else { panic!() };
     let number = Write::Number { id, number: 3, text: Bytes::new() };
     store.commit(&[number, settle(3)]).unwrap();
-    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), false));
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unknown);
     store.begin(&Tenure { shared: true, ..tenure(2) }).unwrap();
-    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), true));
+    assert_eq!(store.last_sent().unwrap(), known(&text(2, "k2")));
     // A person's word counts for one stream, until there is a newer number.
     store.begin(&tenure(3)).unwrap();
     let counter = Counter { line: tenure(3).line, epoch: Some(tenure(3).epoch) };
     store.tell_last(&counter, "417C").unwrap();
-    assert_eq!(store.last_sent().unwrap(), last(b"417C", true));
+    assert_eq!(store.last_sent().unwrap(), known(b"417C"));
     store.begin(&Tenure { incarnation: 71, ..tenure(4) }).unwrap();
-    assert_eq!(store.last_sent().unwrap(), last(&text(2, "k2"), false));
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unknown);
     assert!(store.tell_last(&counter, "001A").is_err(), "its grant has ended");
     store.begin(&tenure(5)).unwrap();
     post(&mut store, &tenure(5), "k4");
     let mut ledger = Ledger::new(3);
     let posting = store.next_posting(&ledger).unwrap().unwrap();
     assert_eq!(take(&mut store, &mut ledger, posting), 4);
-    assert_eq!(store.last_sent().unwrap(), last(&text(4, "k4"), false));
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unknown);
+}
+
+#[test]
+fn a_store_that_knows_a_number_and_not_its_record_does_not_know_the_last() {
+    let (_dir, file) = place();
+    let (mut store, _) = begun(&file, 1);
+    // A note has told of 417 numbers, and the node that sent them has gone.
+    assert_eq!(store.next_posting(&Ledger::new(417)).unwrap(), None);
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unknown);
+    let shared = |epoch| Tenure { shared: true, ..tenure(epoch) };
+    store.begin(&shared(2)).unwrap();
+    assert_eq!(store.last_sent().unwrap(), LastSent::Unknown, "records of before are elsewhere");
+    post(&mut store, &shared(2), "k1");
+    let mut ledger = Ledger::new(417);
+    let posting = store.next_posting(&ledger).unwrap().unwrap();
+    assert_eq!(take(&mut store, &mut ledger, posting), 418);
+    assert_eq!(store.last_sent().unwrap(), LastSent::Known(text(418, "k1")));
 }
