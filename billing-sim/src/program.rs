@@ -107,16 +107,16 @@ fn run_and_report(args: &RunArgs) -> Exit {
         Ok(json) => json + "\n",
         Err(error) => return complain(Exit::Io, &error.to_string()),
     };
-    if let Some(Err(failure)) = file.map(|file| file.write(&json)) {
-        return complain(failure.exit, &failure.message);
-    }
     let text = match (args.json, args.events) {
-        (true, _) => json,
+        (true, _) => json.clone(),
         (_, true) => format!("{}\n", serde_json::json!({ "event": "report", "report": report })),
         (false, false) => table::render(&report),
     };
     // A reader that has gone is no reason to forget the verdict.
     let _ = io::stdout().write_all(text.as_bytes());
+    if let Some(Err(failure)) = file.map(|file| file.write(&json)) {
+        return complain(failure.exit, &failure.message);
+    }
     if report.pass { Exit::Ok } else { Exit::Negative }
 }
 

@@ -21,8 +21,7 @@ use crate::journal::{Header, Writer, Written};
 use crate::program::until_signals;
 use crate::report_file::ReportFile;
 use crate::scenario::{Scenario, words};
-use crate::truth_files::Taken;
-use crate::{junit, truth_files, verdicts};
+use crate::{junit, report_file, truth_files, verdicts};
 
 /// Runs a dialect and reports; the status says whether the gateway passed.
 ///
@@ -30,6 +29,12 @@ use crate::{junit, truth_files, verdicts};
 /// The run could not be made or not be reported.
 pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let scenario = scenario(args)?;
+    if let (Some(report), Some(junit)) = (&args.report, &args.trial.junit)
+        && report_file::is_one(report, junit)
+    {
+        let message = format!("--report and --junit are one file: {}", report.display());
+        return Err(Failure::new(Exit::Usage, message));
+    }
     // Before the run: a report that can't be kept is not worth ten minutes.
     let report_file = args.report.as_deref().map(ReportFile::create).transpose()?;
     let junit_file = args.trial.junit.as_deref().map(ReportFile::create).transpose()?;
@@ -38,20 +43,30 @@ pub fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let run = runtime.or_exit(Exit::OsError)?.block_on(run_on_device(args, &scenario))?;
     let Run { report, wrong } = run;
     let json = serde_json::to_string_pretty(&report).or_exit(Exit::Io)? + "\n";
-    report_file.map_or(Ok(()), |file| file.write(&json))?;
-    junit_file.map_or(Ok(()), |file| file.write(&junit::render(&report)))?;
     let text = match (args.json, args.events) {
-        (true, _) => json,
+        (true, _) => json.clone(),
         (_, true) => format!("{}\n", serde_json::json!({ "event": "report", "report": report })),
         (false, false) => verdicts::render(&report, is_colourful()),
     };
     // A reader that has gone is no reason to forget the verdict.
     let _ = io::stdout().write_all(text.as_bytes());
+    let junit = junit::render(&report);
+    let files =
+        [report_file.map(|file| file.write(&json)), junit_file.map(|file| file.write(&junit))];
+    // One that can't be written costs not the other one.
+    let failed = files.into_iter().flatten().filter_map(Result::err);
+    if let Some(failure) = failed.reduce(joined) {
+        return Err(failure);
+    }
     match wrong {
         Some(error) => Err(Failure::new(Exit::NoInput, error)),
         None if report.pass => Ok(Exit::Ok),
         None => Ok(Exit::Negative),
     }
+}
+
+fn joined(one: Failure, other: Failure) -> Failure {
+    Failure::new(one.exit, format!("{one}; {other}"))
 }
 
 /// What can be known before the run of the files that are compared after it: they may still be
@@ -67,6 +82,7 @@ fn look_at(args: &TrialArgs, scenario: &Scenario) -> Result<(), Failure> {
         let folder = folder.unwrap_or_else(|| Path::new("."));
         let found = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => fs::metadata(folder).map(drop),
+            Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             // A pipe is opened once only, by who reads it.
             Ok(found) if !found.is_file() => Ok(()),
             _ => File::open(path).map(drop),
@@ -159,13 +175,14 @@ fn truth(args: &TrialArgs, dialect: &Dialect, began: Duration, wrong: &mut Vec<S
     let charges = charges.and_then(|charges| charges.map_err(&mut had).ok());
     let records = args.records.as_ref().map(|path| truth_files::records(path, dialect, began));
     let records = records.and_then(|records| records.map_err(&mut had).ok());
-    if let (Some(Taken { before: before @ 1.., .. }), Some(path)) = (&records, &args.records) {
+    let before = records.as_ref().map_or(0, |taken| taken.before);
+    if let (1.., Some(path)) = (before, &args.records) {
         let path = path.display();
         eprintln!(
             "billing-sim: warning: {path}: {before} records from before the run do not count"
         );
     }
-    Truth { charges, records: records.map(|taken| taken.texts) }
+    Truth { charges, records: records.map(|taken| taken.texts), before }
 }
 
 /// Whoever follows, and the journal if there is one.

@@ -44,14 +44,16 @@ pub fn records(path: &Path, dialect: &Dialect, began: Duration) -> io::Result<Ta
     let rows = lines(path, |line| {
         let row: Row = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let text = row.text()?;
-        Ok((row, text))
+        // A line has another incarnation, a higher one, each time that its bytes are counted anew.
+        let incarnation = row.incarnation.as_deref().unwrap_or("0").parse::<u64>();
+        let incarnation = incarnation.map_err(|error| format!("incarnation: {error}"))?;
+        Ok((row, incarnation, text))
     })?;
     let began = daemon::wall::stamp(began.saturating_sub(CLOCKS_DIFFER));
     let mut line: Option<String> = None;
-    let mut streams: Vec<Option<String>> = Vec::new();
     let mut texts = BTreeMap::new();
     let mut before = 0;
-    for (index, (row, text)) in rows.into_iter().enumerate() {
+    for (index, (row, incarnation, text)) in rows.into_iter().enumerate() {
         let is_from_line = row.kept_in.as_deref().is_none_or(|kept_in| kept_in == "in");
         if !is_from_line || row.kind.as_deref().is_some_and(|kind| !dialect.takes(kind)) {
             continue;
@@ -72,15 +74,8 @@ pub fn records(path: &Path, dialect: &Dialect, began: Duration) -> io::Result<Ta
             }
             (_, named) => line = named.or(line),
         }
-        let stream = match streams.iter().position(|stream| *stream == row.incarnation) {
-            Some(stream) => stream,
-            None => {
-                streams.push(row.incarnation);
-                streams.len() - 1
-            }
-        };
         // Without a place in the stream, its place in the file counts.
-        texts.insert((stream, row.start.unwrap_or(index as u64)), text);
+        texts.insert((incarnation, row.start.unwrap_or(index as u64)), text);
     }
     Ok(Taken { texts: texts.into_values().collect(), before })
 }
@@ -177,12 +172,13 @@ mod tests {
 
     #[test]
     fn records_come_in_the_order_of_the_line_and_once() {
-        let export = "{\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
-             {\"box\":\"in\",\"incarnation\":\"7\",\"start\":10,\"record\":\"a\"}\n\n\
+        // One node's export, then another's, which has the older bytes of the line.
+        let export = "{\"box\":\"in\",\"incarnation\":\"10\",\"start\":20,\"record\":\"b\"}\n\
+             {\"box\":\"in\",\"incarnation\":\"10\",\"start\":10,\"record\":\"a\"}\n\n\
              {\"box\":\"out\",\"key\":\"k\"}\n\
-             {\"box\":\"in\",\"incarnation\":\"7\",\"start\":20,\"record\":\"b\"}\n\
-             {\"box\":\"in\",\"incarnation\":\"5\",\"start\":3,\"record\":\"\",\"record_hex\":\"c3 80\"}\n";
-        let expected: [&[u8]; 3] = [b"a", b"b", b"\xc3\x80"];
+             {\"box\":\"in\",\"incarnation\":\"10\",\"start\":20,\"record\":\"b\"}\n\
+             {\"box\":\"in\",\"incarnation\":\"9\",\"start\":30,\"record\":\"\",\"record_hex\":\"c3 80\"}\n";
+        let expected: [&[u8]; 3] = [b"\xc3\x80", b"a", b"b"];
         assert_eq!(texts(export, "fias"), expected);
         let plain = "{\"record\":\"z\"}\n{\"record\":\"y\"}\n{\"record\":\"z\"}\n";
         assert_eq!(texts(plain, "fias"), [&b"z"[..], b"y", b"z"]);
@@ -201,6 +197,7 @@ mod tests {
         assert_eq!(charges(right.path(), &dialect).unwrap(), [content]);
         let cdr = Dialect::named("cdr", &[]).unwrap();
         assert!(charges(right.path(), &cdr).unwrap_err().to_string().contains("nobody posts"));
+        assert!(read("{\"incarnation\":\"x\",\"record\":\"a\"}", "fias", 0).is_err());
         let missing = records(Path::new("/does/not/exist"), &cdr, Duration::ZERO);
         assert!(missing.is_err());
     }

@@ -38,6 +38,10 @@ pub fn render(report: &Report, colour: bool) -> String {
     if outcome.findings_omitted > 0 {
         let _ = writeln!(text, "  and {} more", outcome.findings_omitted);
     }
+    if outcome.withdrawn > 0 {
+        let count = outcome.withdrawn;
+        let _ = writeln!(text, "{count} records were taken back: they had not gone out");
+    }
     if outcome.answers_dropped > 0 {
         let count = outcome.answers_dropped;
         let _ = writeln!(text, "{count} answers were not sent: too many waited already");

@@ -206,6 +206,15 @@ async fn each_mistake_has_its_status() {
             "/does/not/exist",
         ),
         ("run --port x --dialect cdr --expect x".to_owned(), 64, "leave --expect out"),
+        ("run --port x --dialect cdr --records /tmp".to_owned(), 66, "/tmp: "),
+        (
+            format!(
+                "run --port x --dialect fias --report {0} --junit {0}",
+                dir.path().join("one").display()
+            ),
+            64,
+            "are one file",
+        ),
     ] {
         let output = program(&args).await;
         assert_eq!(output.status.code(), Some(status), "{args}: {output:?}");

@@ -11,7 +11,7 @@ use billing_sim::core::exchange::entry::{End, What};
 use billing_sim::core::exchange::load::Load;
 use billing_sim::core::exchange::verdict::{Counts, Verdict};
 use billing_sim::scenario::words;
-use desk::{Played, play, play_compared, play_spoilt, play_stopped};
+use desk::{Played, play, play_compared, play_spoilt, play_spoilt_and_stopped, play_stopped};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,16 +61,55 @@ fn a_run_that_is_told_to_stop_finishes_the_record_on_the_line_and_takes_back_the
 fn a_run_that_is_told_to_stop_does_not_wait_for_ever() {
     let mut scenario = Scenario::new("fias");
     scenario.patience = SECOND * 5;
-    let mut up = false;
-    let spoilt = |bytes: bytes::Bytes| {
-        up |= bytes.starts_with(b"\x02LA");
-        if up { Vec::new() } else { vec![bytes] }
-    };
+    let took = |report: &Report| report.outcome.finished - report.outcome.started;
     // The gateway goes; the run ends by patience, told to stop or not.
-    let report = play_spoilt(&scenario, spoilt).report;
+    let report = play_spoilt(&scenario, falls_silent()).report;
     assert_eq!(report.outcome.ended, End::Silent);
-    let report = play_stopped(&scenario, SECOND * 20).report;
+    let stop = SECOND * 2;
+    let report = play_spoilt_and_stopped(&scenario, stop, falls_silent()).report;
     assert_eq!(report.outcome.ended, End::Stopped);
+    assert!(took(&report) <= stop + scenario.patience + scenario.settle + SECOND, "{report:#?}");
+    // That one was on the line; those behind it were taken back.
+    assert_eq!(report.outcome.verdicts.get(Verdict::Lost), 1, "{report:#?}");
+    assert!(report.outcome.withdrawn > 3, "{report:#?}");
+    assert!(complaint(&report).contains("was not settled"), "{report:#?}");
+
+    // Nor for a port that stays closed: what is half written is awaited for another patience.
+    scenario.faults = vec![words::fault("reopen pause=10m at=1s").unwrap()];
+    let report = play_stopped(&scenario, stop).report;
+    assert_eq!(report.outcome.ended, End::Stopped);
+    let most = stop + scenario.patience * 2 + scenario.settle + SECOND;
+    assert!(took(&report) <= most && !report.pass, "{report:#?}");
+}
+
+/// A gateway that answers the first records and then says nothing more.
+fn falls_silent() -> impl FnMut(bytes::Bytes) -> Vec<bytes::Bytes> {
+    let mut answers = 0;
+    move |bytes| {
+        answers += u32::from(bytes.len() == 1);
+        if answers > 5 { Vec::new() } else { vec![bytes] }
+    }
+}
+
+#[test]
+fn whoever_stops_a_run_that_hangs_or_has_not_all_is_told() {
+    let mut scenario = Scenario::new("fias");
+    assert!(play_stopped(&scenario, SECOND * 55).report.pass);
+    scenario.faults = vec![words::fault("end_link pause=60s at=2s").unwrap()];
+    let told = complaint(&play_stopped(&scenario, SECOND * 55).report);
+    assert!(told.contains("while the link was down"), "{told}");
+    scenario.faults = vec![words::fault("reopen pause=60s at=2s").unwrap()];
+    let told = complaint(&play_stopped(&scenario, SECOND * 14).report);
+    assert!(told.contains("told to stop"), "{told}");
+
+    scenario.faults.clear();
+    scenario.load.charges = 200;
+    let told = complaint(&play_stopped(&scenario, SECOND * 3).report);
+    assert!(told.contains("of 200 when it was told to stop"), "{told}");
+    scenario.load.charges = 0;
+    scenario.load.count = Some(100);
+    let told = complaint(&play_stopped(&scenario, SECOND * 3).report);
+    assert!(told.contains("records begun: 1") && told.contains(" of 100 when"), "{told}");
 }
 
 #[test]
@@ -100,6 +139,40 @@ fn a_dialect_that_hears_nothing_proves_nothing_until_it_is_compared() {
     assert!(play(&scenario).report.pass);
     let alone = play_compared(&scenario, |truth| truth.records = None);
     assert!(complaint(&alone.report).contains("--records"), "{:#?}", alone.report);
+    // One that hears, and to which nobody spoke, needs no comparison.
+    let mut scenario = Scenario::new("hx");
+    scenario.load.duration = Some(SECOND);
+    let alone = play_compared(&scenario, |truth| truth.records = None);
+    assert!(!complaint(&alone.report).contains("--records"), "{:#?}", alone.report);
+}
+
+#[test]
+fn records_that_are_left_out_are_told_when_some_are_lost() {
+    let mut scenario = Scenario::new("fias");
+    scenario.load.count = Some(5);
+    assert!(play_compared(&scenario, |truth| truth.before = 2).report.pass);
+    let short = play_compared(&scenario, |truth| {
+        truth.before = 2;
+        truth.records.as_mut().unwrap().clear();
+    });
+    let told = complaint(&short.report);
+    assert!(told.contains("2 records from before the run"), "{told}");
+}
+
+#[test]
+fn records_of_which_nothing_is_left_flood_nothing() {
+    let mut scenario = scenario(
+        "dialect = \"cdr\"\n[load]\nrate = \"max\"\nduration = \"10s\"\n\
+         [[fault]]\ndo = \"drop\"\ncount = 1000\nevery = 1\n",
+    );
+    let paced = play(&scenario).report;
+    assert_eq!(paced.outcome.ended, End::Duration);
+    // Eighty characters each, gone or not.
+    assert!((100..200).contains(&paced.outcome.tally.queued), "{paced:#?}");
+    scenario.fast = true;
+    let fast = play(&scenario).report;
+    assert_eq!(fast.outcome.ended, End::Duration);
+    assert!(fast.outcome.tally.queued < 20_000, "{fast:#?}");
 }
 
 #[test]

@@ -209,6 +209,7 @@ fn trial() -> exchange::Report {
         latency: None,
         standstill: Some(Span { from: at(103), to: at(105) }),
         answers_dropped: 0,
+        withdrawn: 3,
         doubts: Vec::new(),
         verdicts: counts.into_iter().collect(),
         findings: vec![Found { at: at(104), finding }],

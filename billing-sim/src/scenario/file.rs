@@ -130,6 +130,7 @@ impl Scenario {
             settle: self.settle,
             patience: self.patience,
             has_list,
+            answers: self.dialect().is_ok_and(|dialect| dialect.answers()),
         }
     }
 

@@ -154,6 +154,15 @@ pub(crate) fn play_spoilt(scenario: &Scenario, spoil: impl FnMut(Bytes) -> Vec<B
     play_with(scenario, None, spoil, |_| ())
 }
 
+/// The same, told to stop after a time and not compared with what the gateway has taken.
+pub(crate) fn play_spoilt_and_stopped(
+    scenario: &Scenario,
+    after: Duration,
+    spoil: impl FnMut(Bytes) -> Vec<Bytes>,
+) -> Played {
+    play_with(scenario, Some(after), spoil, |truth| truth.records = None)
+}
+
 /// The same, compared at the end with what `change` makes of the truth.
 pub(crate) fn play_compared(scenario: &Scenario, change: impl FnOnce(&mut Truth)) -> Played {
     play_with(scenario, None, |bytes| vec![bytes], change)
@@ -221,7 +230,7 @@ fn play_with(
     let records = records.map(|record| record.text.clone()).collect();
     // What nobody posts is not compared.
     let charges = dialect.posts().then_some(contents);
-    let mut truth = Truth { charges, records: Some(records) };
+    let mut truth = Truth { charges, records: Some(records), before: 0 };
     change(&mut truth);
     exchange.compare(&truth, now);
     while let Some(entry) = exchange.poll_entry() {

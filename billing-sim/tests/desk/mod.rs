@@ -3,4 +3,6 @@
 
 mod bench;
 
-pub(crate) use bench::{Desk, Played, play, play_compared, play_spoilt, play_stopped};
+pub(crate) use bench::{
+    Desk, Played, play, play_compared, play_spoilt, play_spoilt_and_stopped, play_stopped,
+};

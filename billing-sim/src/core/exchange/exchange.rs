@@ -13,6 +13,7 @@ use super::load::{Load, Source};
 use super::outlet::{Inlet, Outlet, Pace};
 use super::report::{Found, Outcome};
 use super::truth::Truth;
+use super::verdict::Verdict;
 use crate::core::event::Span;
 use crate::core::simulation::MAX_FINDINGS;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Whether a list of the charges wanted comes at the end.
     pub has_list: bool,
+    /// Whether the dialect's gateway says anything: else what has left counts as confirmed.
+    pub answers: bool,
 }
 
 /// A run in a dialect.
@@ -62,6 +65,8 @@ pub struct Exchange {
     standstill: Option<Span>,
     bytes_in: u64,
     struck: u64,
+    /// Items that were taken back when it was told to stop.
+    withdrawn: u64,
     doubts: Vec<String>,
     findings: Vec<Found>,
     findings_omitted: u64,
@@ -104,6 +109,7 @@ impl Exchange {
             standstill: None,
             bytes_in: 0,
             struck: 0,
+            withdrawn: 0,
             doubts: Vec::new(),
             findings: Vec::new(),
             findings_omitted: 0,
@@ -157,9 +163,12 @@ impl Exchange {
     /// up after the time of patience.
     pub fn stop(&mut self, now: Duration) {
         if self.stop_by.is_none() {
+            self.doubts.extend(self.doubt_of_stop(now));
             self.stop_by = Some(now + self.settings.patience);
             self.source.stop();
+            let backlog = self.end.backlog();
             self.end.withdraw();
+            self.withdrawn = backlog.saturating_sub(self.end.backlog()) as u64;
         }
         self.after(now);
     }
@@ -176,17 +185,16 @@ impl Exchange {
         if self.is_done() {
             return None;
         }
-        loop {
-            let due = self.outlet.poll_bytes(now).map(Bytes::from);
-            if let Some(bytes) = &due {
-                self.note(What::Out { bytes: bytes.clone() }, now);
-            }
-            // A frame of which a fault has left nothing is out at once, and others follow it.
-            if !self.tell_written(now) || due.is_some() {
-                return due;
-            }
+        let due = self.outlet.poll_bytes(now).map(Bytes::from);
+        if let Some(bytes) = &due {
+            self.note(What::Out { bytes: bytes.clone() }, now);
+        }
+        // A frame of which a fault has left nothing has left without being written. What follows it
+        // is due later, or such frames without a pace would follow each other for ever.
+        if self.tell_written(now) {
             self.after(now);
         }
+        due
     }
 
     /// The next thing for the port to do.
@@ -205,7 +213,9 @@ impl Exchange {
             Phase::Done { .. } => return None,
             Phase::Settling { until, .. } => Some(self.settled_at(until)),
             Phase::Running => {
-                let patience = self.is_waiting().then(|| self.progress + self.settings.patience);
+                // Told to stop, it does not look at what was settled last any more.
+                let patience = (self.stop_by.is_none() && self.is_waiting())
+                    .then(|| self.progress + self.settings.patience);
                 let load = self.source.poll_timeout(self.has_room());
                 [patience, load, self.stop_by].into_iter().flatten().min()
             }
@@ -235,7 +245,7 @@ impl Exchange {
         let Phase::Done { why, .. } = self.phase else { return };
         self.judge.handle_end(truth, &|text| self.end.is_own(text), why);
         self.collect_findings(now);
-        self.doubts = self.doubts_of(truth, why);
+        self.doubts.extend(self.doubts_of(truth, why));
         self.note(What::Ended { why }, now);
     }
 
@@ -257,6 +267,7 @@ impl Exchange {
             latency: self.judge.latency().summary(),
             standstill: self.standstill,
             answers_dropped: self.outlet.dropped(),
+            withdrawn: self.withdrawn,
             doubts: self.doubts.clone(),
             verdicts: self.judge.counts().clone(),
             findings: self.findings.clone(),
@@ -268,21 +279,50 @@ impl Exchange {
     fn doubts_of(&self, truth: &Truth, why: End) -> Vec<String> {
         let tally = self.judge.tally();
         let short = |what: &str, is: u64, wanted: u64| {
-            let is_short = why == End::Duration && is < wanted;
-            is_short.then(|| format!("{what} {is} of {wanted} in the time that was given"))
+            let when = match why {
+                End::Duration => "in the time that was given",
+                End::Stopped => "when it was told to stop",
+                _ => return None,
+            };
+            (is < wanted).then(|| format!("{what} {is} of {wanted} {when}"))
         };
-        // A dialect that can't tell whether anybody is there counts as confirmed what has left.
-        let is_heard = self.end.is_link_up().is_some() || truth.records.is_some();
+        let begun = tally.queued - self.withdrawn;
         let unheard = || {
-            "nothing tells that a gateway was there: compare what it has taken (--records)"
+            "nothing comes back in this dialect, and no comparison with what was taken (--records) \
+             tells that a gateway was there"
                 .to_owned()
         };
+        let before = || {
+            let count = truth.before;
+            format!(
+                "{count} records from before the run did not count: see whether the clocks differ"
+            )
+        };
+        let is_lost = self.judge.counts().get(Verdict::Lost) > 0;
         let all = [
             short("charges posted:", tally.posted, self.source.charges()),
-            short("records begun:", tally.queued, self.source.count().unwrap_or_default()),
-            (!is_heard).then(unheard),
+            short("records begun:", begun, self.source.count().unwrap_or_default()),
+            (!self.settings.answers && truth.records.is_none()).then(unheard),
+            (is_lost && truth.before > 0).then(before),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    /// What is wrong at the moment at which it is told to stop. Those who wait are taken back then,
+    /// and nothing would be told of why they waited.
+    fn doubt_of_stop(&self, now: Duration) -> Option<String> {
+        let still = now.saturating_sub(self.progress);
+        if self.phase != Phase::Running || !self.is_waiting() {
+            return None;
+        }
+        let waiting = self.end.backlog();
+        if self.end.is_link_up() == Some(false) {
+            return Some(format!("it was told to stop while the link was down; {waiting} waited"));
+        }
+        (still >= LONG_STILL).then(|| {
+            let still = still.as_secs();
+            format!("it was told to stop when nothing was settled for {still} s; {waiting} waited")
+        })
     }
 
     /// Whether something is wanted that has not come.
@@ -345,6 +385,10 @@ impl Exchange {
         if self.judge.is_full() {
             self.settle(End::Full, now);
         } else if let Some(by) = self.stop_by {
+            if !sent && now >= by {
+                let what = "what was on the line when it was told to stop was not settled";
+                self.doubts.push(what.to_owned());
+            }
             if sent || now >= by {
                 self.settle(End::Stopped, now);
             }
@@ -365,6 +409,7 @@ impl Exchange {
         loop {
             while let Some(bytes) = self.end.poll_transmit() {
                 self.outlet.push(&bytes, now);
+                self.inlet.handle_sent();
             }
             let Some(event) = self.end.poll_event() else { break };
             self.take(&event, now);
@@ -442,6 +487,10 @@ impl Exchange {
     }
 }
 
+/// Something is wanted, and nothing was settled for so long: whoever stops a run then stops one that
+/// hangs. A takeover and the repetitions after it take less.
+const LONG_STILL: Duration = Duration::from_secs(10);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -452,6 +501,7 @@ impl Default for Settings {
             settle: Duration::from_secs(2),
             patience: Duration::from_secs(60),
             has_list: false,
+            answers: true,
         }
     }
 }

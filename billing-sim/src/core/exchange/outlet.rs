@@ -48,6 +48,8 @@ pub struct Outlet {
 #[derive(Debug)]
 struct Frame {
     bytes: Vec<u8>,
+    /// Characters that it takes when a fault has left nothing of it: the line was busy all the same.
+    lost: u32,
     /// Before which byte it stops, and for how long.
     stall: Option<(usize, Duration)>,
     /// Itself, and the answers dropped behind it: they count as left when it has.
@@ -89,7 +91,7 @@ impl Outlet {
 
     /// A frame to send. An answer is dropped when [`MAX_FRAMES`] wait, and counts as left.
     pub fn push(&mut self, bytes: &[u8], now: Duration) {
-        let mut frame = Frame { bytes: bytes.to_vec(), stall: None, stands_for: 1 };
+        let mut frame = Frame { bytes: bytes.to_vec(), lost: 0, stall: None, stands_for: 1 };
         // An answer of a byte or two is no record.
         let is_record = bytes.len() >= LEAST_RECORD;
         if !is_record
@@ -103,6 +105,7 @@ impl Outlet {
         if is_record {
             if let Some(tamper) = self.tampers.pop_front() {
                 spoil(&mut frame.bytes, tamper, &mut self.dice);
+                frame.lost = if frame.bytes.is_empty() { bytes.len() as u32 } else { 0 };
             }
             // A fault may have left nothing of it.
             let inner = (frame.bytes.len() as u64).saturating_sub(1);
@@ -127,21 +130,17 @@ impl Outlet {
         self.line_free = self.line_free.max(now.saturating_sub(late));
         let mut due = Vec::new();
         while due.len() < FAST_CHUNK
+            && self.line_free + self.next_takes <= now
             && let Some(frame) = self.frames.front()
         {
-            match frame.bytes.get(self.at) {
-                Some(byte) if self.line_free + self.next_takes <= now => due.push(*byte),
-                Some(_) => break,
-                None => {
-                    self.ends.push_back((self.handed + due.len() as u64, frame.stands_for));
-                    self.frames.pop_front();
-                    self.at = 0;
-                    self.draw_gap();
-                    continue;
-                }
-            }
+            due.extend(frame.bytes.get(self.at));
             self.line_free += self.next_takes;
             self.at += 1;
+            if self.at >= frame.bytes.len() {
+                self.ends.push_back((self.handed + due.len() as u64, frame.stands_for));
+                self.frames.pop_front();
+                self.at = 0;
+            }
             self.draw_gap();
         }
         self.handed += due.len() as u64;
@@ -205,8 +204,8 @@ impl Outlet {
             nanos => Duration::from_nanos(self.dice.below(nanos)),
         };
         let stall = frame.stall.filter(|(at, _)| *at == self.at).map(|(_, lasting)| lasting);
-        self.next_takes =
-            self.pace.char_time.unwrap_or_default() + jitter + stall.unwrap_or_default();
+        let takes = self.pace.char_time.unwrap_or_default() * frame.lost.max(1);
+        self.next_takes = takes + jitter + stall.unwrap_or_default();
     }
 }
 
@@ -231,7 +230,7 @@ pub struct Inlet {
     dice: Dice,
     /// Faults that wait, each with the place in a burst where it begins.
     tampers: VecDeque<(Tamper, usize)>,
-    /// Bytes that came without a pause of `gap`.
+    /// Bytes that came without a pause of `gap`, and while the billing system said nothing.
     burst: usize,
     gap: Duration,
     last: Duration,
@@ -252,6 +251,11 @@ impl Inlet {
             let at = LEAST_RECORD / 2 + self.dice.below(LEAST_RECORD as u64) as usize;
             self.tampers.push_back((tamper, at));
         }
+    }
+
+    /// The billing system has sent something: what comes now begins a burst, however soon.
+    pub fn handle_sent(&mut self) {
+        self.burst = 0;
     }
 
     /// What becomes of bytes that were read at `now`.
@@ -403,6 +407,30 @@ mod tests {
         inlet.tamper(Tamper { kind: TamperKind::Drop, count: 1, side: Side::In });
         let came = (1..20).flat_map(|n| inlet.pass(b"x", slow * n)).count();
         assert_eq!(came, 18);
+    }
+
+    #[test]
+    fn quick_answers_are_no_burst() {
+        let mut inlet = Inlet::new(3, None);
+        inlet.tamper(Tamper { kind: TamperKind::Drop, count: 1, side: Side::In });
+        for n in 1..100 {
+            inlet.handle_sent();
+            assert_eq!(inlet.pass(b"\x06", CHAR * n), b"\x06");
+        }
+        assert_eq!(inlet.pass(b"0123456789abcdef", CHAR * 100).len(), 15);
+    }
+
+    #[test]
+    fn a_record_of_which_nothing_is_left_takes_its_time() {
+        let mut outlet =
+            Outlet::new(Pace { char_time: Some(CHAR), ..Pace::default() }, 3, Duration::ZERO);
+        outlet.tamper(Tamper { kind: TamperKind::Drop, count: 10, side: Side::Out });
+        outlet.push(b"0123456789", Duration::ZERO);
+        outlet.push(b"\x06", Duration::ZERO);
+        assert_eq!((outlet.poll_bytes(CHAR * 9), outlet.left()), (None, 0));
+        assert_eq!(outlet.poll_timeout(), Some(CHAR * 10));
+        assert_eq!((outlet.poll_bytes(CHAR * 10), outlet.left()), (None, 1));
+        assert_eq!(outlet.poll_bytes(CHAR * 11).as_deref(), Some(&b"\x06"[..]));
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Outcome {
     pub standstill: Option<Span>,
     /// Answers that were not sent, since too many waited already.
     pub answers_dropped: u64,
+    /// Items that were taken back when it was told to stop: they had not gone out.
+    pub withdrawn: u64,
     /// What speaks against it as a proof, though it ended as it was to.
     pub doubts: Vec<String>,
     /// The verdicts.

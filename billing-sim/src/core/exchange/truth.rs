@@ -15,6 +15,8 @@ pub struct Truth {
     /// Texts of the records that the gateway has taken for a handler, in the order in which it took
     /// them. The billing system's own that are no items of the load count for nothing.
     pub records: Option<Vec<Bytes>>,
+    /// Records that are left out of them, since they are from before the run.
+    pub before: u64,
 }
 
 /// What is wrong with the charges `posted`, if `wanted` is what should have been.
