@@ -81,6 +81,7 @@ pub(crate) async fn bill(begin: Begin, far: PathBuf, shutdown: Shutdown) -> Resu
         settle,
         patience: PATIENCE,
         has_list: true,
+        answers: dialect.answers(),
     };
     let run = Run {
         dialect: accounts.dialect.clone(),
@@ -112,7 +113,7 @@ fn truth(dialect: &Dialect, books: &Books) -> Result<Truth> {
         books.charges.iter().map(content).collect();
     let charges = charges.map_err(LabError::Misuse)?;
     let records = audit::records(dialect, &books.stores)?;
-    Ok(Truth { charges: Some(charges), records: Some(records) })
+    Ok(Truth { charges: Some(charges), records: Some(records), before: 0 })
 }
 
 /// Passes on what happens.

@@ -281,7 +281,8 @@ impl Exchange {
         let short = |what: &str, is: u64, wanted: u64| {
             let when = match why {
                 End::Duration => "in the time that was given",
-                End::Stopped => "when it was told to stop",
+                // More charges than ever come: the run ends when it is told to.
+                End::Stopped if self.source.charges() < u64::MAX => "when it was told to stop",
                 _ => return None,
             };
             (is < wanted).then(|| format!("{what} {is} of {wanted} {when}"))
@@ -312,10 +313,10 @@ impl Exchange {
     /// and nothing would be told of why they waited.
     fn doubt_of_stop(&self, now: Duration) -> Option<String> {
         let still = now.saturating_sub(self.progress);
-        if self.phase != Phase::Running || !self.is_waiting() {
+        let waiting = self.end.backlog();
+        if self.phase != Phase::Running || waiting == 0 {
             return None;
         }
-        let waiting = self.end.backlog();
         if self.end.is_link_up() == Some(false) {
             return Some(format!("it was told to stop while the link was down; {waiting} waited"));
         }
