@@ -139,7 +139,7 @@ impl<S: Store> Payload<S> {
         if !self.rows {
             return Ok(Vec::new());
         }
-        let rows = self.store.waiting(0, limit)?;
+        let rows = self.store.waiting(limit)?;
         self.rows = !rows.is_empty();
         Ok(rows)
     }

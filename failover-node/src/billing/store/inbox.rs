@@ -8,19 +8,14 @@ use super::error::Fault;
 use super::interface::{Done, Waiting};
 use super::sqlite::now;
 
-pub(super) fn waiting(
-    db: &Connection,
-    line: i64,
-    after: u64,
-    limit: usize,
-) -> Result<Vec<Waiting>, Fault> {
+pub(super) fn waiting(db: &Connection, line: i64, limit: usize) -> Result<Vec<Waiting>, Fault> {
     let mut select = db.prepare(
         "SELECT id, incarnation, start, length, kind, number, text FROM inbox
          INDEXED BY inbox_waiting
-         WHERE line = ?1 AND state = 'new' AND id > ?2 ORDER BY id LIMIT ?3",
+         WHERE line = ?1 AND state = 'new' ORDER BY id LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![line, after.cast_signed(), limit], |row| {
+    let rows = select.query_map(params![line, limit], |row| {
         let unsigned = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
         let start = unsigned(2)?;
         Ok(Waiting {

@@ -41,11 +41,11 @@ pub trait Store: Send {
     /// The store can't be read.
     fn last_sent(&mut self) -> Result<LastSent, StoreError>;
 
-    /// The first records after row `after` that wait for a handler, at most `limit`.
+    /// The first records that wait for a handler, at most `limit`.
     ///
     /// # Errors
     /// The store can't be read.
-    fn waiting(&mut self, after: u64, limit: usize) -> Result<Vec<Waiting>, StoreError>;
+    fn waiting(&mut self, limit: usize) -> Result<Vec<Waiting>, StoreError>;
 
     /// Handlers are done with these. A row that was handled before keeps its reply.
     ///

@@ -206,9 +206,9 @@ impl Store for SqliteStore {
         self.read(|db| posting::last_sent(db, &held))
     }
 
-    fn waiting(&mut self, after: u64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    fn waiting(&mut self, limit: usize) -> Result<Vec<Waiting>, StoreError> {
         let line = self.held()?.line;
-        self.read(|db| inbox::waiting(db, line, after, limit))
+        self.read(|db| inbox::waiting(db, line, limit))
     }
 
     fn handled(&mut self, done: &[Done]) -> Result<(), StoreError> {

@@ -27,7 +27,7 @@ fn a_paused_old_coordinator_that_wakes_writes_nothing() {
         let Err(StoreError::Superseded { held, ours, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!((held, ours), (Epoch::new(7, 2), Epoch::new(7, 1)));
     }
-    assert_eq!(new.waiting(0, 10).unwrap().len(), 1, "nothing came and nothing was handled");
+    assert_eq!(new.waiting(10).unwrap().len(), 1, "nothing came and nothing was handled");
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn lines_in_one_file_do_not_fence_each_other() {
     pbx.begin(&other).unwrap();
     pms.commit(&[Write::Receive(record(0))]).unwrap();
     pbx.commit(&[Write::Receive(record(0))]).unwrap();
-    assert_eq!(pms.waiting(0, 10).unwrap().len(), 1);
-    assert_eq!(pbx.waiting(0, 10).unwrap().len(), 1);
+    assert_eq!(pms.waiting(10).unwrap().len(), 1);
+    assert_eq!(pbx.waiting(10).unwrap().len(), 1);
 }
 
 #[test]

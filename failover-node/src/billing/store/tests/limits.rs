@@ -27,7 +27,7 @@ fn a_full_disk_is_said_and_what_was_acknowledged_stays() {
     let full = full.expect("it becomes full");
     assert!(matches!(full, StoreError::Full { .. }), "{full}");
     assert!(full.to_string().contains("the disk is full; make room"), "{full}");
-    assert_eq!(store.waiting(0, 1000).unwrap().len() as u64, kept);
+    assert_eq!(store.waiting(1000).unwrap().len() as u64, kept);
     assert!(kept > 0);
     // There is room again.
     store.db.pragma_update(None, "max_page_count", 1_000_000).unwrap();
@@ -65,14 +65,14 @@ fn only_what_is_done_with_is_forgotten() {
         assert_eq!(store.tidy(DAY).unwrap(), Tidied::Done);
         assert_eq!(count(&store), left, "in small steps");
     }
-    let waiting: Vec<_> = store.waiting(0, 1000).unwrap().iter().map(|w| w.row).collect();
+    let waiting: Vec<_> = store.waiting(1000).unwrap().iter().map(|w| w.row).collect();
     assert_eq!(waiting, [2500]);
     let left = store.outbox(&Filter::default(), Page::Last(10)).unwrap();
     let left: Vec<_> = left.iter().map(|row| (&*row.key, row.state)).collect();
     assert_eq!(left, [("open", OutState::Numbered), ("doubt", OutState::Doubt)]);
     assert_eq!(store.begin(&tenure(2)).unwrap().last_number, 2, "numbers are not forgotten");
     store.commit(&[Write::Receive(record(900_000))]).unwrap();
-    assert_eq!(store.waiting(2500, 9).unwrap()[0].row, 2501, "nor are rows given again");
+    assert_eq!(store.waiting(9).unwrap()[1].row, 2501, "nor are rows given again");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_lock_that_stays_is_said() {
     assert!(matches!(busy, StoreError::Busy { .. }), "{busy}");
     assert_eq!(busy.exit(), Exit::TemporaryFailure);
     // Readers are never kept waiting.
-    assert_eq!(store.waiting(0, 1).unwrap(), []);
+    assert_eq!(store.waiting(1).unwrap(), []);
     other.db.execute_batch("ROLLBACK").unwrap();
     store.commit(&[Write::Receive(record(0))]).unwrap();
 }
